@@ -1,0 +1,58 @@
+"""`meshproxy.dev/v1` Proxy: this process."""
+
+from __future__ import annotations
+
+import enum
+from typing import Literal
+
+from meshproxy.base.durations import Duration, Quantity
+from meshproxy.resources.meta import Resource, Shape
+
+DEFAULT_ADMIN_ADDRESS = "127.0.0.1:15000"
+DEFAULT_SERVICE_CIDR = "127.96.0.0/12"
+
+
+class LogFormat(enum.StrEnum):
+    TEXT = "text"
+    JSON = "json"
+
+
+class Admin(Shape, frozen=True, kw_only=True):
+    """The admin API. An address that is not loopback needs `token_file`, a file that holds a bearer token."""
+
+    address: str = DEFAULT_ADMIN_ADDRESS
+    token_file: str | None = None
+
+
+class Log(Shape, frozen=True, kw_only=True):
+    format: LogFormat = LogFormat.TEXT
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class ProxySpec(Shape, frozen=True, kw_only=True):
+    """Settings of the process.
+
+    `workers`: data-plane processes, 1 to 256, or ``auto`` for one per CPU. `service_cidr` (and
+    `service_cidr6` for IPv6) is where Services without `clusterIP` get their virtual IP;
+    `node_name` and `zone` say where this proxy runs, for `internalTrafficPolicy: Local` and
+    `trafficDistribution`. `node_port_addresses` are bound for NodePorts. `drain_timeout` bounds
+    a graceful stop. `buffer_size`, 4Ki to 4Mi, is how much is read from a peer at once, and so
+    what a direction of a connection may hold.
+    """
+
+    workers: int | Literal["auto"] = 1
+    admin: Admin = Admin()
+    service_cidr: str = DEFAULT_SERVICE_CIDR
+    service_cidr6: str | None = None
+    node_name: str | None = None
+    zone: str | None = None
+    node_port_addresses: tuple[str, ...] = ("0.0.0.0",)
+    drain_timeout: Duration = Duration(30)
+    buffer_size: Quantity = Quantity(256 * 1024)
+    log: Log = Log()
+
+
+class Proxy(Resource, frozen=True, kw_only=True):
+    """At most one per configuration."""
+
+    spec: ProxySpec = ProxySpec()

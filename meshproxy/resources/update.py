@@ -1,0 +1,42 @@
+"""What a source says: its resources now, or what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from meshproxy.base.errors import Finding
+from meshproxy.resources.meta import Resource
+
+
+class SourceUpdate(msgspec.Struct, frozen=True, kw_only=True):
+    """The complete state of one source.
+
+    `resources` is None where the source has nothing it can stand behind (its files do not
+    parse, its registry is gone): the last good resources stay in force and `findings` or
+    `problem` says why. `settings` updates are just resources of kind Proxy.
+    """
+
+    source: str
+    resources: tuple[Resource, ...] | None
+    findings: tuple[Finding, ...] = ()
+    problem: str = ""
+
+
+class Source(Protocol):
+    """Where resources come from. Emits complete states, and knows nothing of who listens."""
+
+    @property
+    def name(self) -> str:
+        """The source's identity, such as ``files``; unique in a process."""
+        ...
+
+    async def run(self, emit: Callable[[SourceUpdate], None]) -> None:
+        """Emit the first state as soon as it is known, then one after every change, until cancelled."""
+        ...
+
+    def refresh(self) -> None:
+        """Look again now (SIGHUP); emits even where nothing changed."""
+        ...

@@ -1,0 +1,225 @@
+"""Listener → Cluster → Endpoint: the compiled configuration.
+
+A `Snapshot` is immutable and holds no callables, sockets, locks or tasks. Durations are
+seconds (float). ``None`` in an optional limit means "no limit".
+"""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from meshproxy.base.addresses import SocketAddress
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The base of every snapshot value."""
+
+
+class Transport(enum.StrEnum):
+    TCP = "TCP"
+    UDP = "UDP"
+
+
+class Algorithm(enum.StrEnum):
+    """How a cluster picks an endpoint; `meshproxy.balancing` has one file for each."""
+
+    ROUND_ROBIN = "RoundRobin"
+    LEAST_CONNECTIONS = "LeastConnections"
+    SOURCE_HASH = "SourceHash"
+    RANDOM = "Random"
+    LEAST_REQUEST = "LeastRequest"
+    MAGLEV = "Maglev"
+
+
+class Endpoint(Value, frozen=True, kw_only=True):
+    """One upstream address of a cluster.
+
+    `priority` is xDS's: the lowest number with an available endpoint is used, 0 first. `weight`
+    0 means no traffic. `name` is the workload's (or the address where there is none).
+    """
+
+    address: SocketAddress
+    weight: int = 100
+    priority: int = 0
+    name: str = ""
+    zone: str = ""
+    node: str = ""
+    hostname: str = ""
+    service_account: str = ""
+    terminating: bool = False
+
+    @property
+    def id(self) -> str:
+        """The endpoint's identity within its cluster: ``10.0.0.1:8080``."""
+        return str(self.address)
+
+
+class HealthCheck(Value, frozen=True, kw_only=True):
+    """Active checks of a cluster's endpoints. `http_path` is None for a plain TCP connect."""
+
+    interval: float
+    timeout: float
+    unhealthy_threshold: int
+    healthy_threshold: int
+    port: int | None = None
+    http_path: str | None = None
+    http_host: str = ""
+    expected_statuses: tuple[tuple[int, int], ...] = ((200, 399),)
+
+
+class OutlierDetection(Value, frozen=True, kw_only=True):
+    """Passive ejection of a cluster's endpoints (Envoy `cluster.v3.OutlierDetection`)."""
+
+    consecutive_failures: int
+    interval: float
+    base_ejection_time: float
+    max_ejection_time: float
+    max_ejection_percent: int
+
+
+class Cluster(Value, frozen=True, kw_only=True):
+    """A group of endpoints and how to use them (Envoy `cluster.v3.Cluster`).
+
+    `affinity_timeout` is `sessionAffinity: ClientIP`'s, in seconds. `send_proxy_protocol` is 0
+    (none), 1 or 2. `use_all_when_none_healthy` is panic mode.
+    """
+
+    name: str
+    service: str
+    port_name: str = ""
+    transport: Transport = Transport.TCP
+    algorithm: Algorithm = Algorithm.ROUND_ROBIN
+    use_all_when_none_healthy: bool = True
+    affinity_timeout: float | None = None
+    health_check: HealthCheck | None = None
+    outlier_detection: OutlierDetection | None = None
+    max_connections: int | None = None
+    max_pending: int = 1024
+    pending_timeout: float = 5.0
+    connect_timeout: float = 5.0
+    connect_retries: int = 2
+    idle_timeout: float = 3600.0
+    drain_timeout: float | None = None
+    udp_session_timeout: float = 60.0
+    udp_max_sessions: int = 65536
+    send_proxy_protocol: int = 0
+
+
+class ListenerRole(enum.StrEnum):
+    """Which of a Service's addresses a listener is."""
+
+    CLUSTER_IP = "ClusterIP"
+    NODE_PORT = "NodePort"
+    EXTERNAL_IP = "ExternalIP"
+    LOAD_BALANCER = "LoadBalancer"
+
+
+class Listener(Value, frozen=True, kw_only=True):
+    """A bound address whose connections or datagrams go to one cluster (Envoy `listener.v3.Listener`).
+
+    `allowed_sources` are CIDRs (`loadBalancerSourceRanges`); empty means everyone.
+    """
+
+    name: str
+    address: SocketAddress
+    transport: Transport
+    cluster: str
+    service: str
+    port_name: str = ""
+    role: ListenerRole = ListenerRole.CLUSTER_IP
+    accept_proxy_protocol: bool = False
+    allowed_sources: tuple[str, ...] = ()
+
+
+class Assignment(Value, frozen=True, kw_only=True):
+    """The endpoints of one cluster (Envoy `endpoint.v3.ClusterLoadAssignment`)."""
+
+    cluster: str
+    endpoints: tuple[Endpoint, ...] = ()
+
+
+class ServicePortView(Value, frozen=True, kw_only=True):
+    """One port of a Service as people see it. `target_port` is as written: ``8080`` or ``http``."""
+
+    name: str
+    port: int
+    transport: Transport
+    cluster: str
+    target_port: str = ""
+    node_port: int | None = None
+
+
+class ServiceView(Value, frozen=True, kw_only=True):
+    """A Service as names and people need it: for `get services`, `describe service` and DNS.
+
+    `not_ready` lists endpoints that get no traffic because a condition says so.
+    """
+
+    namespace: str
+    name: str
+    type: str
+    cluster_ips: tuple[str, ...] = ()
+    external_ips: tuple[str, ...] = ()
+    external_name: str = ""
+    headless: bool = False
+    ports: tuple[ServicePortView, ...] = ()
+    selector: dict[str, str] = {}
+    session_affinity: str = "None"
+    policy: str = ""
+    not_ready: tuple[Endpoint, ...] = ()
+
+
+class WorkloadView(Value, frozen=True, kw_only=True):
+    """A Workload as people see it."""
+
+    namespace: str
+    name: str
+    addresses: tuple[str, ...]
+    source: str = ""
+    labels: dict[str, str] = {}
+    ports: dict[str, int] = {}
+    weight: int = 100
+    zone: str = ""
+    node: str = ""
+    service_account: str = ""
+    ready: bool = True
+    terminating: bool = False
+    services: tuple[str, ...] = ()
+
+
+class ProxySettings(Value, frozen=True, kw_only=True):
+    """What the Proxy document says, with every default filled in."""
+
+    name: str = "meshproxy"
+    namespace: str = "default"
+    workers: int = 0
+    admin: SocketAddress = SocketAddress("127.0.0.1", 15000)
+    admin_token_file: str = ""
+    node_name: str = ""
+    zone: str = ""
+    drain_timeout: float = 30.0
+    buffer_size: int = 262144
+    log_format: str = "text"
+    log_level: str = "info"
+
+
+class Snapshot(Value, frozen=True, kw_only=True):
+    """Everything a data plane needs, and what people ask about it. `version` is by content.
+
+    Tuples are sorted by name, so that equal configurations encode to equal bytes.
+    `settings.workers` 0 means one for each CPU.
+    """
+
+    version: str
+    settings: ProxySettings = ProxySettings()
+    listeners: tuple[Listener, ...] = ()
+    clusters: tuple[Cluster, ...] = ()
+    assignments: tuple[Assignment, ...] = ()
+    services: tuple[ServiceView, ...] = ()
+    workloads: tuple[WorkloadView, ...] = ()
+
+
+EMPTY = Snapshot(version="")
+"""What is in force before anything was published."""
