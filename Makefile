@@ -1,0 +1,50 @@
+# meshproxy: every target sets up what it needs in .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+BENCH_INSTALLED := .venv/.installed-bench
+# Passed on to pytest (make test ARGS="-k reload") or to the benchmark (make bench ARGS=--quick).
+ARGS ?=
+
+.PHONY: help demo test lint bench clean
+
+help:
+	@echo "make demo   three small servers behind one Service, to play with"
+	@echo "make test   every test"
+	@echo "make lint   ruff, mypy, import-linter"
+	@echo "make bench  beside HAProxy, nginx and Envoy (those that are installed)"
+	@echo "make clean  remove .venv, caches and results"
+
+demo: $(INSTALLED)
+	$(BIN)/meshproxy demo $(ARGS)
+
+test: $(INSTALLED)
+	$(BIN)/pytest $(ARGS)
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(BENCH_INSTALLED)
+	$(BIN)/python -m benchmarks.bench_l4 $(ARGS)
+
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "meshproxy needs Python 3.11 or newer, and '$(PYTHON)' is not: make PYTHON=python3.11 …" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; \
+	  echo "no virtual environment could be made; on Debian: apt-get install python3-venv" >&2; exit 1; }
+
+$(INSTALLED): pyproject.toml | $(BIN)/pip
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+$(BENCH_INSTALLED): $(INSTALLED)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch $@
+
+clean:
+	rm -rf .venv build dist *.egg-info benchmarks/results
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
