@@ -1,0 +1,266 @@
+"""A group of upstreams: who is picked, how many connections there may be, who is failing."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
+from random import Random
+from typing import Protocol
+
+from meshproxy.balancing.api import Balancer
+from meshproxy.balancing.factory import make_balancer
+from meshproxy.base.stable_hash import stable_hash
+from meshproxy.dataplane.affinity import AffinityTable
+from meshproxy.dataplane.upstream import Upstream
+from meshproxy.snapshot import model
+
+_HASHING = (model.Algorithm.SOURCE_HASH, model.Algorithm.MAGLEV)
+_log = logging.getLogger(__name__)
+
+
+class Waiting(Protocol):
+    """A connection that waits because the cluster has as many as it may have."""
+
+    def admitted(self) -> None:
+        """Its turn has come; it counts as open from now on."""
+        ...
+
+
+FailingSink = Callable[[str, Upstream, str], None]
+"""Called with (cluster name, upstream, reason) when an upstream failed as often in a row as its policy allows."""
+
+
+class Cluster:
+    """Owns its upstreams, by endpoint id, and one balancer for each priority.
+
+    Priorities are xDS's: an upstream of the lowest number with an available one is picked.
+    While no upstream is healthy, and the policy says so, all are available (Envoy's panic mode).
+    """
+
+    def __init__(
+        self, config: model.Cluster, random: Random, now: Callable[[], float], report_failing: FailingSink
+    ) -> None:
+        self._random = random
+        self._now = now
+        self._report_failing = report_failing
+        self.upstreams: dict[str, Upstream] = {}
+        self.open = 0
+        self.panicking = False
+        self._healthy = 0
+        self._levels: list[tuple[int, Balancer[Upstream]]] = []
+        self._pending: deque[Waiting] = deque()
+        self.affinity: AffinityTable | None = None
+        self._set_config(config)
+
+    def _set_config(self, config: model.Cluster) -> None:
+        self.config = config
+        self._hashing = config.algorithm in _HASHING
+        self._failure_limit = config.outlier_detection.consecutive_failures if config.outlier_detection else 0
+        timeout = config.affinity_timeout
+        if timeout is None:
+            self.affinity = None
+        elif self.affinity is None or self.affinity.timeout != timeout:
+            self.affinity = AffinityTable(config.name, timeout)
+
+    # -- configuration -------------------------------------------------------------------
+
+    def configure(self, config: model.Cluster) -> Iterator[None]:
+        """Adopt a changed configuration, in steps as `Balancer.replace`."""
+        algorithm_changed = config.algorithm is not self.config.algorithm
+        self._set_config(config)
+        if algorithm_changed:
+            levels = self._by_priority(self.upstreams.values())
+            fresh = [(priority, self._make_balancer()) for priority in sorted(levels)]
+            for priority, balancer in fresh:
+                yield from balancer.replace(levels[priority])
+            self._levels = fresh
+        self._settle_panic()
+        while self._pending and not self.is_full:
+            self._admit_next()
+
+    def update_endpoints(self, put: Sequence[model.Endpoint], removed: Collection[str]) -> Iterator[None]:
+        """Add, change and remove endpoints, in steps as `Balancer.replace`; others are not touched."""
+        upstreams = dict(self.upstreams)
+        gone = [upstreams.pop(endpoint_id) for endpoint_id in removed if endpoint_id in upstreams]
+        for endpoint in put:
+            upstreams[endpoint.id] = self._put(upstreams.get(endpoint.id), endpoint)
+        self.upstreams = upstreams
+        yield from self._replace_members()
+        self._healthy = sum(1 for each in upstreams.values() if each.healthy and each.weight)
+        self._settle_panic()
+        now = self._now()
+        for upstream in gone:
+            upstream.removed = True
+            upstream.tell_gone(now)
+
+    def _put(self, old: Upstream | None, endpoint: model.Endpoint) -> Upstream:
+        if old is not None and (old.weight, old.endpoint.priority) == (endpoint.weight, endpoint.priority):
+            old.adopt(endpoint)
+            return old
+        upstream = Upstream(endpoint)
+        if old is not None:
+            upstream.take_over(old)
+        return upstream
+
+    def _replace_members(self) -> Iterator[None]:
+        wanted = self._by_priority(self.upstreams.values())
+        balancers = dict(self._levels)
+        for priority in sorted(wanted.keys() | balancers.keys()):
+            balancer = balancers.setdefault(priority, self._make_balancer())
+            yield from balancer.replace(wanted.get(priority, ()))
+            self._levels = sorted(balancers.items(), key=lambda level: level[0])
+        self._levels = [level for level in self._levels if level[0] in wanted]
+
+    def _make_balancer(self) -> Balancer[Upstream]:
+        return make_balancer(self.config.algorithm, self._random.random)
+
+    @staticmethod
+    def _by_priority(upstreams: Collection[Upstream]) -> dict[int, list[Upstream]]:
+        levels: dict[int, list[Upstream]] = {}
+        for upstream in upstreams:
+            levels.setdefault(upstream.endpoint.priority, []).append(upstream)
+        return levels
+
+    # -- health --------------------------------------------------------------------------
+
+    def set_health(self, endpoint_id: str, healthy: bool) -> None:
+        """An endpoint became healthy or unhealthy; O(1) but for the way into panic and out of it."""
+        upstream = self.upstreams.get(endpoint_id)
+        if upstream is None or upstream.healthy is healthy:
+            return
+        upstream.healthy = healthy
+        upstream.failures = 0
+        if upstream.weight:
+            self._healthy += 1 if healthy else -1
+        if not self.panicking:
+            self._balancer_of(upstream).set_available(upstream, healthy)
+        self._settle_panic()
+        if not healthy and self.config.transport is model.Transport.UDP and not self.panicking:
+            upstream.tell_gone(self._now())
+
+    def _settle_panic(self) -> None:
+        panic = self._healthy == 0 and bool(self.upstreams) and self.config.use_all_when_none_healthy
+        if panic is self.panicking:
+            return
+        self.panicking = panic
+        for upstream in self.upstreams.values():
+            self._balancer_of(upstream).set_available(upstream, panic or upstream.healthy)
+        if panic:
+            _log.warning("no endpoint of %s is healthy: using all of them", self.config.name)
+        else:
+            _log.info("an endpoint of %s is healthy again", self.config.name)
+
+    def _balancer_of(self, upstream: Upstream) -> Balancer[Upstream]:
+        for priority, balancer in self._levels:
+            if priority == upstream.endpoint.priority:
+                return balancer
+        raise KeyError(upstream.key)
+
+    def failed(self, upstream: Upstream, reason: str, timeout: bool = False) -> None:
+        """A connection to `upstream` did not open."""
+        upstream.connect_failures += 1
+        upstream.connect_timeouts += timeout
+        upstream.failures += 1
+        if self._failure_limit and upstream.failures % self._failure_limit == 0:
+            self._report_failing(self.config.name, upstream, reason)
+
+    def succeeded(self, upstream: Upstream) -> None:
+        """A connection to `upstream` opened."""
+        upstream.failures = 0
+
+    # -- picking -------------------------------------------------------------------------
+
+    def pick(self, client: str, tried: Sequence[Upstream] = ()) -> Upstream | None:
+        """The upstream for the next connection of `client` (an IP address), if there is one.
+
+        Those in `tried` are passed over; O(1) in the number of endpoints.
+        """
+        affinity = self.affinity
+        if affinity is not None:
+            return self._pick_bound(affinity, client, tried)
+        if tried:
+            return self._pick_untried(client, tried)
+        return self._pick_level(client)
+
+    def _pick_level(self, client: str) -> Upstream | None:
+        key = stable_hash(client) if self._hashing else 0
+        for _, balancer in self._levels:
+            upstream = balancer.pick(key)
+            if upstream is not None:
+                return upstream
+        return None
+
+    def _pick_untried(self, client: str, tried: Sequence[Upstream]) -> Upstream | None:
+        hidden = [each for each in tried if each.available and self.upstreams.get(each.key) is each]
+        for upstream in hidden:
+            self._balancer_of(upstream).set_available(upstream, False)
+        try:
+            return self._pick_level(client)
+        finally:
+            for upstream in hidden:
+                self._balancer_of(upstream).set_available(upstream, True)
+
+    def _pick_bound(self, affinity: AffinityTable, client: str, tried: Sequence[Upstream]) -> Upstream | None:
+        now = self._now()
+        endpoint_id = affinity.endpoint_of(client, now)
+        upstream = self.upstreams.get(endpoint_id) if endpoint_id is not None else None
+        if upstream is None or not upstream.available or not upstream.weight or upstream in tried:
+            upstream = self._pick_untried(client, tried)
+        if upstream is not None:
+            affinity.bind(client, upstream.key, now)
+        return upstream
+
+    def acquire(self, upstream: Upstream) -> None:
+        """A connection to `upstream` begins."""
+        self._balancer_for_count(upstream).acquire(upstream)
+
+    def release(self, upstream: Upstream) -> None:
+        """A connection to `upstream` ended, or never opened."""
+        self._balancer_for_count(upstream).release(upstream)
+
+    def _balancer_for_count(self, upstream: Upstream) -> Balancer[Upstream]:
+        # A member that left every level is counted by any balancer alike: it keeps only `active`.
+        levels = self._levels
+        if len(levels) > 1:
+            for priority, balancer in levels:
+                if priority == upstream.endpoint.priority:
+                    return balancer
+        return levels[0][1] if levels else _UNUSED
+
+    # -- limits --------------------------------------------------------------------------
+
+    @property
+    def is_full(self) -> bool:
+        """Whether `connections.max` are open."""
+        limit = self.config.max_connections
+        return limit is not None and self.open >= limit
+
+    def enter(self, connection: Waiting) -> bool | None:
+        """Count `connection` as open (True), queue it until `admitted` (None), or turn it away (False)."""
+        if not self.is_full:
+            self.open += 1
+            return True
+        if len(self._pending) >= self.config.max_pending:
+            return False
+        self._pending.append(connection)
+        return None
+
+    def leave(self) -> None:
+        """An open connection ended; the first that waits takes its place."""
+        self.open -= 1
+        if self._pending and not self.is_full:
+            self._admit_next()
+
+    def give_up(self, connection: Waiting) -> None:
+        """`connection` waits no longer."""
+        if connection in self._pending:
+            self._pending.remove(connection)
+
+    def _admit_next(self) -> None:
+        self.open += 1
+        self._pending.popleft().admitted()
+
+
+_UNUSED: Balancer[Upstream] = make_balancer(model.Algorithm.RANDOM, Random(0).random)
+"""Counts members of clusters that have no balancer any more."""

@@ -1,0 +1,328 @@
+"""One proxied TCP connection, from accept to close."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from meshproxy.base.addresses import SocketAddress
+from meshproxy.base.durations import format_duration
+from meshproxy.base.errors import ProtocolError
+from meshproxy.dataplane.idle import IdleTimer
+from meshproxy.dataplane.pump import Pump
+from meshproxy.dataplane.upstream import Upstream
+from meshproxy.protocols import proxy_protocol
+
+if TYPE_CHECKING:
+    from meshproxy.aio.timer_wheel import Timer
+    from meshproxy.dataplane.listener import TCPListener
+
+DESCRIPTORS = 2
+"""File descriptors that a connection holds."""
+PROXY_HEADER_TIMEOUT = 10.0
+"""Seconds that a client has for its PROXY header (Envoy's `listener_filters_timeout` is 15)."""
+DESCRIPTOR_RETRY = 0.05
+"""Seconds until a connection tries again that found the system out of descriptors."""
+_RESET = struct.pack("ii", 1, 0)
+_OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+class Connection:
+    """Owns a client's socket and, once connected, an upstream's.
+
+    Before a byte was sent an upstream that does not answer is left for another one; afterwards
+    the two sockets live and die together.
+    """
+
+    __slots__ = (
+        "_client",
+        "_cluster",
+        "_counted",
+        "_download",
+        "_downstream",
+        "_entered",
+        "_first",
+        "_idle",
+        "_listener",
+        "_reactor",
+        "_timer",
+        "_tried",
+        "_upload",
+        "_upstream_socket",
+        "upstream",
+    )
+
+    upstream: Upstream
+
+    def __init__(self, listener: TCPListener, downstream: socket.socket, peer: tuple[str, int]) -> None:
+        self._listener = listener
+        self._cluster = listener.cluster
+        self._reactor = listener.reactor
+        self._downstream: socket.socket | None = downstream
+        self._upstream_socket: socket.socket | None = None
+        self._client = peer
+        self._first = b""
+        self._tried: tuple[Upstream, ...] = ()
+        self._upload: Pump | None = None
+        self._download: Pump | None = None
+        self._timer: Timer | None = None
+        self._entered = False
+        self._counted = (0, 0)
+        self._idle: IdleTimer | None = None
+
+    def start(self) -> None:
+        """Begin with an accepted client."""
+        if self._listener.config.accept_proxy_protocol:
+            assert self._downstream is not None
+            self._set_timer(PROXY_HEADER_TIMEOUT, self._header_missing)
+            self._reactor.add_reader(self._downstream, self._header_readable)
+        else:
+            self._enter()
+
+    # -- PROXY protocol ------------------------------------------------------------------
+
+    def _header_readable(self) -> None:
+        assert self._downstream is not None
+        try:
+            received = self._downstream.recv(proxy_protocol.MAX_HEADER)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            received = b""
+        self._first += received
+        try:
+            header = proxy_protocol.parse(self._first)
+        except ProtocolError:
+            header, received = None, b""
+        if header is not None:
+            self._header_complete(header)
+        elif not received:
+            self._header_missing()
+
+    def _header_missing(self) -> None:
+        self._listener.counters.malformed += 1
+        self._remove_downstream_reader()
+        self.abort()
+
+    def _header_complete(self, header: proxy_protocol.Header) -> None:
+        self._remove_downstream_reader()
+        self._first = self._first[header.size :]
+        if header.source is not None:
+            self._client = (header.source.host, header.source.port)
+        self._enter()
+
+    def _remove_downstream_reader(self) -> None:
+        assert self._downstream is not None
+        self._reactor.remove_reader(self._downstream)
+
+    # -- admission -----------------------------------------------------------------------
+
+    def _enter(self) -> None:
+        entered = self._cluster.enter(self)
+        if entered:
+            self._entered = True
+            self._connect()
+        elif entered is None:
+            self._set_timer(self._cluster.config.pending_timeout, self._turn_away)
+        else:
+            self._turn_away()
+
+    def admitted(self) -> None:
+        """Implements `cluster.Waiting`."""
+        self._entered = True
+        self._connect()
+
+    def _turn_away(self) -> None:
+        self._listener.counters.overflowed += 1
+        self.abort()
+
+    # -- connecting ----------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        upstream = self._cluster.pick(self._client[0], self._tried)
+        if upstream is None:
+            self._listener.counters.refused += 1
+            self.abort()
+            return
+        self.upstream = upstream
+        self._cluster.acquire(upstream)
+        upstream.attach(self)
+        try:
+            connecting = socket.socket(upstream.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        except OSError as error:
+            self._no_socket(error)
+            return
+        self._upstream_socket = connecting
+        connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        code = connecting.connect_ex(upstream.sockaddr)
+        if code in (0, errno.EINPROGRESS):
+            self._await_connected(connecting)
+        else:
+            self._connect_failed(code)
+
+    def _await_connected(self, connecting: socket.socket) -> None:
+        try:
+            connecting.getpeername()  # on loopback the handshake is over by now
+        except OSError:
+            self._set_timer(self._cluster.config.connect_timeout, self._connect_timed_out)
+            self._reactor.add_writer(connecting, self._connect_decided)
+        else:
+            self._connected(connecting)
+
+    def _connect_decided(self) -> None:
+        connecting = self._upstream_socket
+        assert connecting is not None
+        self._reactor.remove_writer(connecting)
+        code = connecting.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            self._connect_failed(code)
+        else:
+            self._connected(connecting)
+
+    def _connect_timed_out(self) -> None:
+        self._connect_failed(errno.ETIMEDOUT)
+
+    def _connect_failed(self, code: int) -> None:
+        upstream, cluster = self.upstream, self._cluster
+        timed_out = code == errno.ETIMEDOUT
+        after = f" after {format_duration(cluster.config.connect_timeout)}" if timed_out else ""
+        self._leave_upstream()
+        cluster.failed(upstream, f"connect: {os.strerror(code).lower()}{after}", timed_out)
+        self._tried = (*self._tried, upstream)
+        if len(self._tried) <= cluster.config.connect_retries:
+            self._connect()
+        else:
+            self._listener.counters.refused += 1
+            self.abort()
+
+    def _no_socket(self, error: OSError) -> None:
+        """No descriptor is the machine's trouble, not the endpoint's: wait for one."""
+        self._leave_upstream()
+        if error.errno in _OUT_OF_DESCRIPTORS:
+            self._listener.report_shortage(error)
+            self._set_timer(DESCRIPTOR_RETRY, self._connect)
+        else:
+            self._listener.counters.refused += 1
+            self.abort()
+
+    # -- proxying ------------------------------------------------------------------------
+
+    def _connected(self, connected: socket.socket) -> None:
+        downstream = self._downstream
+        assert downstream is not None
+        cluster, reactor, upstream = self._cluster, self._reactor, self.upstream
+        cluster.succeeded(upstream)
+        upstream.connections += 1
+        self._tried = ()
+        version = cluster.config.send_proxy_protocol
+        first = self._proxy_header(version) + self._first if version else self._first
+        self._upload = Pump(reactor, downstream, connected, self)
+        self._download = Pump(reactor, connected, downstream, self)
+        self._upload.start(first)
+        self._download.start()
+        self._cancel_timer()
+        self._idle = IdleTimer(reactor.wheel, cluster.config.idle_timeout, self._progress, self.close)
+
+    def _proxy_header(self, version: int) -> bytes:
+        assert self._downstream is not None
+        source = SocketAddress(*self._client)
+        destination = SocketAddress(*self._downstream.getsockname()[:2])
+        if version == 1:
+            return proxy_protocol.encode_v1(source, destination)
+        return proxy_protocol.encode_v2(source, destination)
+
+    def pump_ended(self) -> None:
+        """Implements `pump.PumpOwner`."""
+        assert self._upload is not None
+        assert self._download is not None
+        if self._upload.ended and self._download.ended:
+            self.close()
+
+    def pump_failed(self) -> None:
+        """Implements `pump.PumpOwner`."""
+        self.abort()
+
+    def _progress(self) -> int:
+        if self._upload is None or self._download is None:
+            return 0
+        return self._upload.moved + self._download.moved
+
+    def settle(self) -> None:
+        """Implements `upstream.Attached`."""
+        if self._upload is None or self._download is None:
+            return
+        sent, received = self._upload.moved, self._download.moved
+        counted_sent, counted_received = self._counted
+        self.upstream.sent += sent - counted_sent
+        self.upstream.received += received - counted_received
+        self._counted = (sent, received)
+
+    def upstream_gone(self, now: float) -> None:
+        """Implements `upstream.Attached`: go on, or close after the policy's drain time."""
+        drain_timeout = self._cluster.config.drain_timeout
+        if drain_timeout is not None and self._upload is not None:
+            self._set_timer(drain_timeout, self.close)
+
+    # -- the end -------------------------------------------------------------------------
+
+    def abort(self) -> None:
+        """Reset both sides: neither may take what it has for the whole."""
+        for each in (self._downstream, self._upstream_socket):
+            if each is not None:
+                try:
+                    each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                except OSError:
+                    pass  # shut down already
+        self.close()
+
+    def close(self) -> None:
+        """Close both sides and give everything back; nothing when it is closed already."""
+        downstream = self._downstream
+        if downstream is None:
+            return
+        self._downstream = None
+        self._cancel_timer()
+        if self._upload is None:
+            self._reactor.remove_reader(downstream)
+        if self._upstream_socket is not None:
+            self._leave_upstream()
+        downstream.close()
+        if self._entered:
+            self._entered = False
+            self._cluster.leave()
+        else:
+            self._cluster.give_up(self)
+        self._listener.connection_closed(self)
+
+    def _leave_upstream(self) -> None:
+        """Close the upstream's socket, if there is one, and stop counting as its connection."""
+        self._cancel_timer()
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+        self.settle()
+        upstream = self.upstream
+        upstream.detach(self)
+        self._cluster.release(upstream)
+        if self._upload is not None and self._download is not None:
+            self._upload.stop()
+            self._download.stop()
+            self._upload = self._download = None
+        elif self._upstream_socket is not None:
+            self._reactor.remove_writer(self._upstream_socket)
+        if self._upstream_socket is not None:
+            self._upstream_socket.close()
+            self._upstream_socket = None
+
+    def _set_timer(self, delay: float, callback: Callable[[], None]) -> None:
+        self._cancel_timer()
+        self._timer = self._reactor.wheel.schedule(delay, callback)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,186 @@
+"""A worker's data plane: applies what the supervisor says, reports what happened."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable, Iterator
+from itertools import chain
+from random import Random
+
+from meshproxy.dataplane.cluster import Cluster
+from meshproxy.dataplane.listener import TCPListener
+from meshproxy.dataplane.reactor import Reactor
+from meshproxy.dataplane.staging import Staged
+from meshproxy.dataplane.udp import UDPListener
+from meshproxy.dataplane.upstream import Upstream
+from meshproxy.snapshot import model
+from meshproxy.snapshot.messages import (
+    AffinityEntries,
+    AffinityLearned,
+    EndpointFailing,
+    EndpointStats,
+    HealthChanges,
+    ListenerStats,
+    Stats,
+)
+from meshproxy.telemetry.logs import RateLimited
+
+STATS_PART = 500
+"""Endpoints and listeners in one `Stats` message, which must fit a socket packet."""
+
+_log = logging.getLogger(__name__)
+
+AnyListener = TCPListener | UDPListener
+
+
+class DataPlane:
+    """Owns the listeners and clusters of one worker, by name."""
+
+    def __init__(self, reactor: Reactor, random: Random, send: Callable[[EndpointFailing], None]) -> None:
+        self._reactor = reactor
+        self._random = random
+        self._send = send
+        self._shortage = RateLimited(_log, 1.0, reactor.now)
+        self._settings = model.ProxySettings()
+        self._clusters: dict[str, Cluster] = {}
+        self._listeners: dict[str, AnyListener] = {}
+        self._closing: list[AnyListener] = []
+
+    # -- configuration -------------------------------------------------------------------
+
+    def apply(self, staged: Staged) -> Iterator[None]:
+        """Apply a staged configuration in steps of about a millisecond; run the iterator to its end.
+
+        Traffic may flow between steps. New things come before the removal of old ones, so
+        that nothing ever refers to what is not there (xDS' make before break).
+        """
+        if staged.begin.settings.buffer_size != self._settings.buffer_size:
+            self._reactor.resize_buffer(staged.begin.settings.buffer_size)
+        self._settings = staged.begin.settings
+        for cluster_config in staged.clusters.values():
+            yield from self._put_cluster(cluster_config)
+        for name, (put, removed) in staged.endpoint_changes(self._known_endpoints()):
+            yield from self._clusters[name].update_endpoints(put, removed)
+        for listener_config, sock in staged.listeners.values():
+            self._put_listener(listener_config, sock)
+            yield
+        for name in staged.removed_listeners(self._listeners):
+            self._remove_listener(name)
+            yield
+        for name in staged.removed_clusters(self._clusters):
+            cluster = self._clusters.pop(name)
+            yield from cluster.update_endpoints((), tuple(cluster.upstreams))
+
+    def _known_endpoints(self) -> dict[str, tuple[str, ...]]:
+        return {name: tuple(cluster.upstreams) for name, cluster in self._clusters.items()}
+
+    def cluster_names(self) -> frozenset[str]:
+        """The clusters in force, for checking what is staged."""
+        return frozenset(self._clusters)
+
+    def _put_cluster(self, config: model.Cluster) -> Iterator[None]:
+        cluster = self._clusters.get(config.name)
+        if cluster is None:
+            self._clusters[config.name] = Cluster(config, self._random, self._reactor.now, self._endpoint_failing)
+            yield
+        else:
+            yield from cluster.configure(config)
+
+    def _put_listener(self, config: model.Listener, sock: socket.socket) -> None:
+        cluster = self._clusters[config.cluster]
+        listener = self._listeners.get(config.name)
+        if listener is not None:
+            sock.close()  # another descriptor of the socket that is being accepted from
+            listener.replace(config, cluster)
+            return
+        sock.setblocking(False)
+        if config.transport is model.Transport.TCP:
+            listener = TCPListener(config, sock, cluster, self._reactor, self._shortage)
+        else:
+            listener = UDPListener(config, sock, cluster, self._reactor, self._shortage)
+        self._listeners[config.name] = listener
+        listener.start()
+
+    def _remove_listener(self, name: str) -> None:
+        listener = self._listeners.pop(name)
+        listener.close()
+        self._closing.append(listener)
+
+    # -- endpoints -----------------------------------------------------------------------
+
+    def change_health(self, message: HealthChanges) -> None:
+        """Endpoints became usable or unusable; those of clusters not known (any more) are passed over."""
+        for cluster_name, endpoint_id, usable in message.changes:
+            cluster = self._clusters.get(cluster_name)
+            if cluster is not None:
+                cluster.set_health(endpoint_id, usable)
+
+    def learn_affinity(self, message: AffinityEntries) -> None:
+        """Other workers bound clients to endpoints."""
+        now = self._reactor.now()
+        for cluster_name, client, endpoint_id, seconds_left in message.entries:
+            cluster = self._clusters.get(cluster_name)
+            if cluster is not None and cluster.affinity is not None:
+                cluster.affinity.learn(client, endpoint_id, seconds_left, now)
+
+    def _endpoint_failing(self, cluster: str, upstream: Upstream, reason: str) -> None:
+        self._send(EndpointFailing(cluster, upstream.key, upstream.failures, reason))
+
+    # -- reports -------------------------------------------------------------------------
+
+    def take_affinity(self) -> AffinityLearned | None:
+        """Clients bound since the last call, to be told to the other workers."""
+        now = self._reactor.now()
+        tables = [cluster.affinity for cluster in self._clusters.values() if cluster.affinity is not None]
+        for table in tables:
+            table.forget_expired(now)
+        entries = tuple(chain.from_iterable(table.take_told(now) for table in tables))
+        return AffinityLearned(entries) if entries else None
+
+    def take_statistics(self) -> Iterator[Stats]:
+        """What changed since the last call, in messages of bounded size."""
+        listeners = tuple(self._changed_listeners())
+        endpoints = tuple(self._changed_endpoints())
+        for start in range(0, max(len(listeners), len(endpoints)), STATS_PART):
+            part = slice(start, start + STATS_PART)
+            yield Stats(listeners[part], endpoints[part], self._shortage.count)
+
+    def _changed_listeners(self) -> Iterator[ListenerStats]:
+        for name, listener in self._listeners.items():
+            now = listener.counters.statistics(name)
+            if now != listener.counters.reported:
+                listener.counters.reported = now
+                yield now
+
+    def _changed_endpoints(self) -> Iterator[EndpointStats]:
+        for name, cluster in self._clusters.items():
+            for upstream in cluster.upstreams.values():
+                upstream.settle()
+                now = upstream.statistics(name)
+                if now != upstream.reported:
+                    upstream.reported = now
+                    yield now
+
+    # -- the end -------------------------------------------------------------------------
+
+    def stop_accepting(self) -> None:
+        """Take in who waits already, then accept no more."""
+        for name in tuple(self._listeners):
+            self._remove_listener(name)
+
+    @property
+    def open_connections(self) -> int:
+        """Connections that are open, those of removed listeners included."""
+        listeners = chain(self._listeners.values(), self._closing)
+        return sum(listener.counters.active for listener in listeners if isinstance(listener, TCPListener))
+
+    def abort_connections(self) -> int:
+        """Reset what is still open; returns how many connections that were."""
+        cut = 0
+        for listener in chain(self._listeners.values(), self._closing):
+            if isinstance(listener, TCPListener):
+                for connection in tuple(listener.connections):
+                    connection.abort()
+                    cut += 1
+        return cut

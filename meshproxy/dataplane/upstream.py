@@ -1,0 +1,107 @@
+"""One endpoint of a cluster, as a worker uses it."""
+
+from __future__ import annotations
+
+import socket
+from typing import Protocol
+
+from meshproxy.balancing.api import Member
+from meshproxy.snapshot.messages import EndpointStats
+from meshproxy.snapshot.model import Endpoint
+
+
+class Attached(Protocol):
+    """A connection or session that lives on an upstream."""
+
+    upstream: Upstream
+
+    def settle(self) -> None:
+        """Add the bytes moved since the last time to the upstream's counts."""
+        ...
+
+    def upstream_gone(self, now: float) -> None:
+        """The upstream left the configuration (or, for datagrams, became unhealthy)."""
+        ...
+
+
+class Upstream(Member):
+    """A balancer's member with an address, counters and what is open to it.
+
+    `sent` and `received` are payload bytes. `failures` counts connect failures in a row.
+    """
+
+    __slots__ = (
+        "_attached",
+        "address",
+        "connect_failures",
+        "connect_timeouts",
+        "connections",
+        "endpoint",
+        "failures",
+        "family",
+        "healthy",
+        "received",
+        "removed",
+        "reported",
+        "sent",
+        "sockaddr",
+    )
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        super().__init__(endpoint.id, endpoint.weight)
+        self._attached: set[Attached] = set()
+        self.connections = self.connect_failures = self.connect_timeouts = 0
+        self.sent = self.received = 0
+        self.failures = 0
+        self.healthy = True
+        self.removed = False
+        self.reported: EndpointStats | None = None
+        self.adopt(endpoint)
+
+    def adopt(self, endpoint: Endpoint) -> None:
+        """Take a changed configuration of the same address and weight."""
+        self.endpoint = endpoint
+        self.address = endpoint.address
+        self.family = socket.AF_INET6 if endpoint.address.is_ipv6 else socket.AF_INET
+        self.sockaddr = (endpoint.address.host, endpoint.address.port)
+
+    def take_over(self, old: Upstream) -> None:
+        """Take the place of `old`, the same endpoint with another weight or priority: its state and connections."""
+        old.settle()
+        self.active, self.available = old.active, old.available
+        self.connections, self.connect_failures = old.connections, old.connect_failures
+        self.connect_timeouts = old.connect_timeouts
+        self.sent, self.received = old.sent, old.received
+        self.failures, self.healthy, self.reported = old.failures, old.healthy, old.reported
+        self._attached, old._attached = old._attached, set()
+        for user in self._attached:
+            user.upstream = self
+
+    def attach(self, user: Attached) -> None:
+        self._attached.add(user)
+
+    def detach(self, user: Attached) -> None:
+        self._attached.discard(user)
+
+    def tell_gone(self, now: float) -> None:
+        """Tell everything that lives here that it has to leave."""
+        for user in tuple(self._attached):
+            user.upstream_gone(now)
+
+    def settle(self) -> None:
+        """Bring `sent` and `received` up to date with what is open."""
+        for user in self._attached:
+            user.settle()
+
+    def statistics(self, cluster: str) -> EndpointStats:
+        """The counts now, as they are reported to the supervisor."""
+        return EndpointStats(
+            cluster,
+            self.key,
+            self.active,
+            self.connections,
+            self.connect_failures,
+            self.connect_timeouts,
+            self.sent,
+            self.received,
+        )

@@ -1,0 +1,1 @@
+"""Sans-io codecs: bytes in, values out, or a `ProtocolError`. Pure."""

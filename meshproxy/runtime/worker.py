@@ -1,0 +1,231 @@
+"""A worker process: the data plane and nothing else.
+
+Started by the supervisor as ``python -m meshproxy.runtime.worker FD FORMAT LEVEL``, where FD
+is its end of the control channel. It lives as long as that channel: when the supervisor is
+gone it finishes what is open and exits, so that its ports are free for a new one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+from collections import deque
+from collections.abc import Iterator
+from random import Random
+
+from meshproxy.base.errors import SnapshotRejected
+from meshproxy.dataplane.descriptors import RESERVE, DescriptorBudget
+from meshproxy.dataplane.engine import DataPlane
+from meshproxy.dataplane.reactor import Reactor
+from meshproxy.dataplane.staging import Staged
+from meshproxy.runtime.channel import Channel
+from meshproxy.snapshot.messages import (
+    Ack,
+    AffinityEntries,
+    Begin,
+    Commit,
+    Drain,
+    Drained,
+    HealthChanges,
+    Hello,
+    Message,
+    Nack,
+    ToWorker,
+    decode_to_worker,
+    encode,
+)
+from meshproxy.snapshot.model import ProxySettings
+from meshproxy.telemetry.logs import configure_logging
+
+REPORT_INTERVAL = 1.0
+"""Seconds between reports of statistics."""
+AFFINITY_INTERVAL = 0.1
+"""Seconds between reports of newly bound clients."""
+DRAIN_POLL = 0.05
+"""Seconds between looks at whether draining is done."""
+BUFFER_SIZE = ProxySettings().buffer_size
+
+_log = logging.getLogger(__name__)
+
+
+class Worker:
+    """Applies what arrives on the channel, one message after the other, and reports."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, control: socket.socket) -> None:
+        self._loop = loop
+        self._inbox: deque[tuple[ToWorker, list[socket.socket]]] = deque()
+        self._staged: Staged | None = None
+        self._applying: Iterator[None] | None = None
+        self._drain_until: float | None = None
+        self._drain_timeout = ProxySettings().drain_timeout
+        self._reactor = Reactor(loop, BUFFER_SIZE, DescriptorBudget(_descriptor_limit()))
+        self._data_plane = DataPlane(self._reactor, Random(), self._send)
+        self._reactor.wheel.start(loop)
+        self._channel = Channel(loop, control, self._received, self._supervisor_gone)
+        self._send(Hello(os.getpid()))
+        self._report()
+        self._report_affinity()
+
+    # -- messages ------------------------------------------------------------------------
+
+    def _send(self, message: Message) -> None:
+        self._channel.send(encode(message))
+
+    def _received(self, packet: memoryview, sockets: list[socket.socket]) -> None:
+        self._inbox.append((decode_to_worker(packet), sockets))
+        if self._applying is None:
+            self._work_off()
+
+    def _work_off(self) -> None:
+        """Handle what waits, until a commit has to be applied in steps."""
+        while self._inbox and self._applying is None:
+            self._handle(*self._inbox.popleft())
+
+    def _handle(self, message: ToWorker, sockets: list[socket.socket]) -> None:
+        match message:
+            case Begin():
+                self._staged = Staged(message)
+            case Commit():
+                self._commit()
+            case HealthChanges():
+                self._data_plane.change_health(message)
+            case AffinityEntries():
+                self._data_plane.learn_affinity(message)
+            case Drain(timeout):
+                self._drain(timeout)
+            case _:
+                self._stage(message, sockets)
+
+    def _stage(self, message: object, sockets: list[socket.socket]) -> None:
+        if self._staged is None:
+            for each in sockets:
+                each.close()
+            return
+        try:
+            self._staged.add(message, sockets)  # type: ignore[arg-type]
+        except SnapshotRejected as rejected:
+            self._reject(rejected)
+
+    # -- configuration -------------------------------------------------------------------
+
+    def _commit(self) -> None:
+        staged = self._staged
+        if staged is None:
+            return  # rejected already
+        try:
+            staged.check(self._data_plane.cluster_names())
+        except SnapshotRejected as rejected:
+            self._reject(rejected)
+            return
+        self._applying = self._data_plane.apply(staged)
+        self._apply_step()
+
+    def _apply_step(self) -> None:
+        """One step of applying; between steps the loop serves traffic."""
+        staged, applying = self._staged, self._applying
+        assert staged is not None
+        assert applying is not None
+        try:
+            next(applying)
+        except StopIteration:
+            self._applied(staged)
+        except Exception as error:  # noqa: BLE001 a snapshot must not take the worker down: it is refused by name
+            _log.exception("applying snapshot %s failed", staged.begin.version)
+            self._applying = None
+            self._reject(SnapshotRejected(staged.begin.version, [f"{type(error).__name__}: {error}"]))
+            self._work_off()
+        else:
+            self._loop.call_soon(self._apply_step)
+
+    def _applied(self, staged: Staged) -> None:
+        self._applying = self._staged = None
+        self._drain_timeout = staged.begin.settings.drain_timeout
+        self._send(Ack(staged.begin.version))
+        self._work_off()
+
+    def _reject(self, rejected: SnapshotRejected) -> None:
+        if self._staged is not None:
+            self._staged.discard()
+            self._staged = None
+        self._send(Nack(rejected.version, "; ".join(rejected.reasons)))
+
+    # -- reports -------------------------------------------------------------------------
+
+    def _report(self) -> None:
+        for statistics in self._data_plane.take_statistics():
+            self._send(statistics)
+        self._loop.call_later(REPORT_INTERVAL, self._report)
+
+    def _report_affinity(self) -> None:
+        learned = self._data_plane.take_affinity()
+        if learned is not None:
+            self._send(learned)
+        self._loop.call_later(AFFINITY_INTERVAL, self._report_affinity)
+
+    # -- the end -------------------------------------------------------------------------
+
+    def _supervisor_gone(self) -> None:
+        _log.warning("the supervisor is gone: finishing open connections, then exiting")
+        self._drain(self._drain_timeout)
+
+    def _drain(self, timeout: float) -> None:
+        deadline = self._loop.time() + timeout
+        if self._drain_until is None:
+            self._data_plane.stop_accepting()
+            self._drain_until = deadline
+            self._drain_step()
+        self._drain_until = min(self._drain_until, deadline)
+
+    def _drain_step(self) -> None:
+        assert self._drain_until is not None
+        if self._data_plane.open_connections and self._loop.time() < self._drain_until:
+            self._loop.call_later(DRAIN_POLL, self._drain_step)
+            return
+        cut = self._data_plane.abort_connections()
+        for statistics in self._data_plane.take_statistics():
+            self._send(statistics)
+        self._send(Drained(cut))
+        self._loop.stop()
+
+
+def _descriptor_limit() -> int:
+    """Raise the soft limit of open files to the hard one, as HAProxy and Envoy do; what connections may hold."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return max(2, hard - RESERVE)
+
+
+def _new_event_loop() -> asyncio.AbstractEventLoop:
+    if os.environ.get("MESHPROXY_EVENT_LOOP") == "asyncio":
+        return asyncio.new_event_loop()
+    import uvloop
+
+    return uvloop.new_event_loop()
+
+
+def main(control_fd: int, log_format: str, log_level: str) -> None:
+    """Serve until told to drain. The supervisor handles the terminal's signals."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    configure_logging(log_format, log_level, sys.stderr)
+    loop = _new_event_loop()
+    asyncio.set_event_loop(loop)
+    Worker(loop, socket.socket(fileno=control_fd))
+    # What exists now stays for good, and connections free themselves by reference counts: the
+    # collector has next to nothing to find, and its pauses would show in the 99th percentile.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
+    loop.run_forever()
+    loop.close()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2], sys.argv[3])
