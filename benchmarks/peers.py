@@ -1,0 +1,242 @@
+"""The proxies that are compared, each set up to do the same: accept on one address, connect to one backend.
+
+A peer is found by the environment (`HAPROXY`, `NGINX`, `ENVOY`) or on the PATH; one that is
+not there is left out. Settings are each program's own for plain TCP on one core; timeouts
+and connection limits are raised alike so that none of them closes or refuses what is measured.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.processes import Program, children_of, command_line, free_port, pin
+
+PROXY_CPU = 0
+LOAD_CPU = 1
+MAX_CONNECTIONS = 12000
+RESERVE = 200
+"""Descriptors of a proxy that no connection holds."""
+
+Address = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """A proxy that runs: where it listens and what it costs."""
+
+    name: str
+    program: Program
+    address: Address
+    measured_pids: tuple[int, ...]
+    """The processes whose memory connections are held in."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A way to run one proxy in front of a backend."""
+
+    name: str
+    start: Callable[[Path, Address], Proxy]
+
+
+def find(variable: str, name: str) -> str | None:
+    """The path of a program: what the environment says, or what the PATH has."""
+    return os.environ.get(variable) or shutil.which(name)
+
+
+def capacity() -> int:
+    """How many connections, of two descriptors each, a proxy can hold within this process' limit of open files."""
+    return min(MAX_CONNECTIONS, (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVE) // 2)
+
+
+def _write(directory: Path, name: str, text: str) -> str:
+    path = directory / name
+    path.write_text(text)
+    return str(path)
+
+
+def _run(name: str, command: list[str], directory: Path, address: Address) -> Proxy:
+    program = Program(name, command, directory, PROXY_CPU)
+    program.wait_for_port(address)
+    return Proxy(name, program, address, program.pids())
+
+
+# -- meshproxy -----------------------------------------------------------------------
+
+_MESHPROXY = """\
+apiVersion: meshproxy.dev/v1
+kind: Proxy
+metadata: {{name: bench}}
+spec:
+  workers: 1
+  admin: {{address: "127.0.0.1:{admin}"}}
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: bench}}
+spec:
+  clusterIP: {host}
+  selector: {{app: bench}}
+  ports: [{{name: tcp, port: {port}, targetPort: tcp}}]
+---
+apiVersion: meshproxy.dev/v1
+kind: Workload
+metadata: {{name: bench-1, labels: {{app: bench}}}}
+spec: {{address: {backend[0]}, ports: {{tcp: {backend[1]}}}}}
+"""
+
+
+@dataclass(frozen=True)
+class Meshproxy(Proxy):
+    """meshproxy itself, with what the reload benchmark needs besides."""
+
+    admin: Address
+    manifests: Path
+
+
+def start_meshproxy(directory: Path, backend: Address) -> Meshproxy:
+    """Run meshproxy with its worker on the proxies' CPU and its supervisor on the other one."""
+    admin = ("127.0.0.1", free_port())
+    address = ("127.96.200.1", free_port("127.96.200.1"))
+    manifests = directory / "manifests"
+    manifests.mkdir()
+    _write(
+        manifests,
+        "bench.yaml",
+        _MESHPROXY.format(admin=admin[1], host=address[0], port=address[1], backend=backend),
+    )
+    command = [sys.executable, "-m", "meshproxy", "run", "-c", str(manifests)]
+    program = Program("meshproxy", command, directory, LOAD_CPU)
+    program.wait_for_port(admin)
+    program.wait_for_port(address)
+    workers = tuple(pid for pid in children_of(program.pid) if "meshproxy.runtime.worker" in command_line(pid))
+    for pid in workers:
+        pin(pid, PROXY_CPU)
+    return Meshproxy("meshproxy", program, address, workers, admin, manifests)
+
+
+# -- HAProxy -------------------------------------------------------------------------
+
+_HAPROXY = """\
+global
+  nbthread 1
+  maxconn {limit}
+defaults
+  mode tcp
+  timeout connect 5s
+  timeout client 1h
+  timeout server 1h
+frontend front
+  bind {address[0]}:{address[1]} backlog 4096
+  maxconn {limit}
+  default_backend back
+backend back
+  server one {backend[0]}:{backend[1]}
+"""
+
+
+def _start_haproxy(program: str, directory: Path, backend: Address) -> Proxy:
+    address = ("127.0.0.1", free_port())
+    text = _HAPROXY.format(address=address, backend=backend, limit=capacity())
+    return _run("haproxy", [program, "-db", "-f", _write(directory, "haproxy.cfg", text)], directory, address)
+
+
+# -- nginx ---------------------------------------------------------------------------
+
+_NGINX_MODULE = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
+_NGINX = """\
+{module}
+worker_processes 1;
+worker_rlimit_nofile {descriptors};
+daemon off;
+pid {directory}/nginx-stream.pid;
+error_log {directory}/nginx-stream.error.log;
+events {{ worker_connections {descriptors}; }}
+stream {{
+  server {{
+    listen {address[0]}:{address[1]} backlog=4096;
+    proxy_connect_timeout 5s;
+    proxy_timeout 1h;
+    proxy_pass {backend[0]}:{backend[1]};
+  }}
+}}
+"""
+
+
+def _start_nginx(program: str, directory: Path, backend: Address) -> Proxy:
+    address = ("127.0.0.1", free_port())
+    text = _NGINX.format(
+        module=f"load_module {_NGINX_MODULE};" if _NGINX_MODULE.exists() else "",
+        descriptors=2 * capacity() + RESERVE // 2,
+        directory=directory,
+        address=address,
+        backend=backend,
+    )
+    config = _write(directory, "nginx-stream.conf", text)
+    return _run("nginx", [program, "-p", str(directory), "-c", config], directory, address)
+
+
+# -- Envoy ---------------------------------------------------------------------------
+
+_ENVOY = """\
+static_resources:
+  listeners:
+  - address: {{socket_address: {{address: {address[0]}, port_value: {address[1]}}}}}
+    tcp_backlog_size: 4096
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.tcp_proxy
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy
+          stat_prefix: bench
+          cluster: back
+  clusters:
+  - name: back
+    type: STATIC
+    connect_timeout: 5s
+    circuit_breakers: {{thresholds: [{{max_connections: {limit}, max_pending_requests: {limit}}}]}}
+    load_assignment:
+      cluster_name: back
+      endpoints:
+      - lb_endpoints:
+        - endpoint: {{address: {{socket_address: {{address: {backend[0]}, port_value: {backend[1]}}}}}}}
+"""
+
+
+def _start_envoy(program: str, directory: Path, backend: Address) -> Proxy:
+    address = ("127.0.0.1", free_port())
+    text = _ENVOY.format(address=address, backend=backend, limit=capacity())
+    config = _write(directory, "envoy.yaml", text)
+    options = ["--concurrency", "1", "--log-level", "error", "--disable-hot-restart"]
+    return _run("envoy", [program, "-c", config, *options], directory, address)
+
+
+_STARTERS: dict[str, Callable[[str, Path, Address], Proxy]] = {
+    "haproxy": _start_haproxy,
+    "nginx": _start_nginx,
+    "envoy": _start_envoy,
+}
+
+
+def peers(names: tuple[str, ...] = ("meshproxy", *_STARTERS)) -> tuple[list[Peer], list[str]]:
+    """Those of `names` that can run here, and the names of those that are missing."""
+    found: list[Peer] = []
+    missing: list[str] = []
+    for name in names:
+        if name == "meshproxy":
+            found.append(Peer(name, start_meshproxy))
+        elif program := find(name.upper(), name):
+            found.append(Peer(name, _bound(name, program)))
+        else:
+            missing.append(name)
+    return found, missing
+
+
+def _bound(name: str, program: str) -> Callable[[Path, Address], Proxy]:
+    return lambda directory, backend: _STARTERS[name](program, directory, backend)
