@@ -1,0 +1,76 @@
+"""Which documents are ours, which are passed over, and which would be missed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from meshproxy.base.errors import Finding, Severity
+from meshproxy.loader.suggestions import did_you_mean
+from meshproxy.resources import KINDS
+from meshproxy.resources.meta import Resource
+
+IGNORED = frozenset(
+    {
+        "Pod",
+        "ReplicaSet",
+        "Deployment",
+        "StatefulSet",
+        "DaemonSet",
+        "Job",
+        "CronJob",
+        "ConfigMap",
+        "Namespace",
+        "ServiceAccount",
+        "Role",
+        "RoleBinding",
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "PersistentVolume",
+        "PersistentVolumeClaim",
+        "StorageClass",
+        "HorizontalPodAutoscaler",
+        "PodDisruptionBudget",
+        "LimitRange",
+        "ResourceQuota",
+        "CustomResourceDefinition",
+        "Secret",
+        "Kustomization",
+    }
+)
+"""Kubernetes kinds that say nothing about traffic: people point meshproxy at the manifests they have."""
+
+_BY_KIND = {kind: api_version for api_version, kind in KINDS}
+
+
+def kind_of(document: Any) -> type[Resource] | Finding:
+    """The struct that `document` should become, or why there is none. The finding has no place yet."""
+    if not isinstance(document, dict):
+        return Finding(message="a document must be a mapping with apiVersion, kind and metadata")
+    kind, api_version = document.get("kind"), document.get("apiVersion")
+    for field, value in (("kind", kind), ("apiVersion", api_version)):
+        if not isinstance(value, str) or not value:
+            return Finding(field=field, message="this field is required, and is a string")
+    found = KINDS.get((str(api_version), str(kind)))
+    if found is not None:
+        return found
+    if kind in _BY_KIND:
+        return Finding(field="apiVersion", message=f"{kind} is known as {_BY_KIND[kind]}, not {api_version}")
+    if kind in IGNORED:
+        message = f"{kind} says nothing to meshproxy and is passed over"
+        return Finding(severity=Severity.WARNING, field="kind", message=message)
+    known = ", ".join(sorted(_BY_KIND))
+    message = f"unknown kind {kind}{did_you_mean(str(kind), _BY_KIND)}; this version reads {known}"
+    return Finding(field="kind", message=message)
+
+
+def label_of(document: Any) -> str:
+    """How findings name a document that may not be a resource yet: ``Service/backend``."""
+    if not isinstance(document, dict):
+        return ""
+    metadata = document.get("metadata")
+    kind = str(document.get("kind", ""))
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
+        return kind
+    namespace = metadata.get("namespace")
+    prefix = f"{namespace}/" if isinstance(namespace, str) and namespace != "default" else ""
+    return f"{kind}/{prefix}{metadata['name']}"

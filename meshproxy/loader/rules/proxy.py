@@ -1,0 +1,48 @@
+"""Rules for the Proxy document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import ip_address
+
+from meshproxy.base.addresses import SocketAddress
+from meshproxy.base.errors import Finding
+from meshproxy.loader.rules import values
+from meshproxy.loader.rules.values import finding
+from meshproxy.resources.proxy import Admin, ProxySpec
+
+MAX_WORKERS = 256
+BUFFER_SIZES = (4 * 1024, 4 * 1024 * 1024)
+
+
+def check(spec: ProxySpec) -> Iterator[Finding]:
+    if isinstance(spec.workers, int):
+        yield from finding("spec.workers", values.in_range(spec.workers, 1, MAX_WORKERS))
+    yield from _check_admin(spec.admin)
+    yield from finding("spec.serviceCIDR", _network_problem(spec.service_cidr, 4))
+    if spec.service_cidr6 is not None:
+        yield from finding("spec.serviceCIDR6", _network_problem(spec.service_cidr6, 6))
+    for index, address in enumerate(spec.node_port_addresses):
+        yield from finding(f"spec.nodePortAddresses[{index}]", values.address(address))
+    yield from finding("spec.bufferSize", values.in_range(spec.buffer_size, *BUFFER_SIZES))
+
+
+def _network_problem(cidr: str, version: int) -> str | None:
+    problem = values.network(cidr)
+    parsed = values.network_of(cidr)
+    if parsed is not None and parsed.version != version:
+        return f"{cidr} is not an IPv{version} network"
+    if parsed is not None and parsed.num_addresses < 2:
+        return f"{cidr} has no room for a second Service; write a larger network"
+    return problem
+
+
+def _check_admin(admin: Admin) -> Iterator[Finding]:
+    try:
+        address = SocketAddress.parse(admin.address)
+    except ValueError as error:
+        yield Finding(field="spec.admin.address", message=str(error))
+        return
+    if not ip_address(address.host).is_loopback and not admin.token_file:
+        message = "an address that is not loopback needs tokenFile, or anyone could read and drain this proxy"
+        yield Finding(field="spec.admin.address", message=message)

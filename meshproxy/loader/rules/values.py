@@ -1,0 +1,126 @@
+"""Rules for single values, in Kubernetes' own terms. Each returns what is wrong, or None."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+
+from meshproxy.base.errors import Finding
+
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", re.ASCII)
+_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", re.ASCII)
+_PORT_NAME = re.compile(r"(?=.*[a-z])[a-z0-9]([-a-z0-9]*[a-z0-9])?", re.ASCII)
+_QUALIFIED = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?", re.ASCII)
+
+Problem = str | None
+
+
+def finding(field: str, problem: Problem) -> Iterator[Finding]:
+    """The finding that `problem` is, if it is one."""
+    if problem is not None:
+        yield Finding(field=field, message=problem)
+
+
+def dns_label(value: str) -> Problem:
+    """RFC 1123 label: at most 63 characters (Kubernetes' `IsDNS1123Label`)."""
+    if len(value) > 63 or not _LABEL.fullmatch(value):
+        return f"{_quote(value)} is no DNS label: at most 63 lower-case letters, digits and '-', no '-' at the ends"
+    return None
+
+
+def dns_subdomain(value: str) -> Problem:
+    """RFC 1123 subdomain: at most 253 characters (Kubernetes' `IsDNS1123Subdomain`)."""
+    if len(value) > 253 or not _SUBDOMAIN.fullmatch(value):
+        return f"{_quote(value)} is no DNS name: lower-case letters, digits, '-' and '.', at most 253 characters"
+    return None
+
+
+def port_name(value: str) -> Problem:
+    """RFC 6335 §5.1, as Kubernetes has it for container ports (`IsValidPortName`)."""
+    if len(value) > 15 or "--" in value or not _PORT_NAME.fullmatch(value):
+        return f"{_quote(value)} is no port name: at most 15 lower-case letters, digits and '-', one letter at least"
+    return None
+
+
+def port_number(value: int) -> Problem:
+    return None if 1 <= value <= 65535 else f"{value} is no port; it must be between 1 and 65535"
+
+
+def in_range(value: float, low: float, high: float) -> Problem:
+    return None if low <= value <= high else f"{value:g} is out of range; it must be between {low:g} and {high:g}"
+
+
+def positive_duration(value: float) -> Problem:
+    return None if value > 0 else "must be longer than 0s"
+
+
+def address(value: str) -> Problem:
+    """An IP address literal, without a scope."""
+    try:
+        parsed = ip_address(value)
+    except ValueError:
+        return f"{_quote(value)} is not an IP address"
+    if "%" in value:
+        return f"{_quote(value)} has a scope, which means something on one machine only"
+    return None if str(parsed) == value or parsed.version == 6 else f"{_quote(value)} should be written {parsed}"
+
+
+def unicast_address(value: str) -> Problem:
+    """An IP address that one machine can have."""
+    problem = address(value)
+    if problem is None and (ip_address(value).is_multicast or ip_address(value).is_unspecified):
+        return f"{value} is not the address of one machine"
+    return problem
+
+
+def network(value: str) -> Problem:
+    """A CIDR without host bits."""
+    try:
+        ip_network(value)
+    except ValueError:
+        try:
+            aligned = ip_network(value, strict=False)
+        except ValueError:
+            return f"{_quote(value)} is not a network; write it as 10.0.0.0/8"
+        return f"{_quote(value)} has host bits set; did you mean {aligned}?"
+    return None
+
+
+def network_of(value: str) -> IPv4Network | IPv6Network | None:
+    return ip_network(value) if network(value) is None else None
+
+
+def label_key(value: str) -> Problem:
+    """Kubernetes' `IsQualifiedName`: an optional DNS prefix, a slash, a name."""
+    prefix, slash, name = value.rpartition("/")
+    if slash and dns_subdomain(prefix) is not None:
+        return f"the prefix {_quote(prefix)} of a label's key must be a DNS name"
+    if len(name) > 63 or not _QUALIFIED.fullmatch(name):
+        return f"{_quote(value)} is no label key: letters, digits, '-', '_' and '.', at most 63 characters"
+    return None
+
+
+def label_value(value: str) -> Problem:
+    if value and (len(value) > 63 or not _QUALIFIED.fullmatch(value)):
+        return f"{_quote(value)} is no label value: letters, digits, '-', '_' and '.', at most 63 characters"
+    return None
+
+
+def labels(field: str, values: dict[str, str]) -> Iterator[Finding]:
+    for key, value in values.items():
+        yield from finding(f"{field}.{key}", label_key(key))
+        yield from finding(f"{field}.{key}", label_value(value))
+
+
+def repeated(values: Iterable[str]) -> Iterator[tuple[int, str]]:
+    """(index, value) of each value that came before."""
+    seen: set[str] = set()
+    for index, value in enumerate(values):
+        if value in seen:
+            yield index, value
+        seen.add(value)
+
+
+def _quote(value: str) -> str:
+    return repr(value if len(value) <= 60 else value[:60] + "…")
