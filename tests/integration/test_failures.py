@@ -1,0 +1,252 @@
+"""Workers, endpoints and ports that fail while traffic flows."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+
+import pytest
+
+from meshproxy.base.addresses import SocketAddress
+from tests.integration.addresses import BACKENDS, free_address
+from tests.integration.backends import make_backends
+from tests.integration.clients import PATIENCE, Client, is_refused, shares, traffic, who_answers
+from tests.integration.conditions import wait_until
+from tests.integration.manifests import make_policy, make_service, make_workload
+from tests.integration.proxy_process import ProxyProcess
+
+QUICK_CHECK = {"tcp": {}, "interval": "200ms", "timeout": "200ms", "unhealthyThreshold": 2, "healthyThreshold": 1}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_killed_worker_fails_no_new_connection(
+    proxy: ProxyProcess, address: SocketAddress, workers: int
+) -> None:
+    """What the worker had accepted dies with it; who connects then waits in the kernel's queue and is served."""
+    concurrency, kills = 4, 3
+    backends = make_backends(2)
+    killed_at: list[float] = []
+    async with backends[0], backends[1]:
+        proxy.configure(
+            make_service(address), *(make_workload(each.address, each.name) for each in backends), workers=workers
+        )
+        await proxy.start()
+        async with traffic(address, concurrency) as load:
+            for _ in range(kills):
+                await wait_until(lambda: len(proxy.worker_pids()) == workers, "all workers run")
+                await load.flow(50)
+                killed_at.append(asyncio.get_running_loop().time())
+                os.kill(proxy.worker_pids()[0], signal.SIGKILL)
+                await load.flow(50)
+    assert [each for each in load.failures if not each.opened] == [], "no connection was refused"
+    assert len(load.failures) <= concurrency * kills
+    assert all(any(each.began <= when for when in killed_at) for each in load.failures)
+    assert proxy.log_text().count("SIGKILL") == kills
+
+
+async def test_a_killed_endpoint_fails_no_new_connection(proxy: ProxyProcess, address: SocketAddress) -> None:
+    """Connects that are refused are tried elsewhere, until the health check takes the endpoint out."""
+    backends = make_backends(3)
+    async with backends[0], backends[1], backends[2]:
+        proxy.configure(
+            make_service(address),
+            *(make_workload(each.address, each.name) for each in backends),
+            make_policy(healthCheck=QUICK_CHECK),
+        )
+        await proxy.start()
+        async with traffic(address) as load:
+            await load.flow(50)
+            await backends[2].stop()
+            dead_at = asyncio.get_running_loop().time()
+            await wait_until(lambda: "became unhealthy" in proxy.log_text(), "the death is noticed")
+            await load.flow(50)
+    cut = [each for each in load.failures if each.began <= dead_at]
+    assert load.failures == cut, "only connections that the dead endpoint had may fail"
+    assert all(each.opened for each in cut)
+    assert set(await shares(address, 12)) == {"backend-1", "backend-2"}
+
+
+async def test_an_endpoint_that_comes_back_gets_traffic_again(proxy: ProxyProcess, address: SocketAddress) -> None:
+    staying, leaving = make_backends(2)
+    async with staying, leaving:
+        proxy.configure(
+            make_service(address),
+            *(make_workload(each.address, each.name) for each in (staying, leaving)),
+            make_policy(healthCheck=QUICK_CHECK),
+        )
+        await proxy.start()
+        await leaving.stop()
+        await wait_until(lambda: "became unhealthy" in proxy.log_text(), "the death is noticed")
+        assert set(await shares(address, 8)) == {staying.name}
+        await leaving.start()
+        await wait_until(lambda: _reaches(address, leaving.name), "traffic comes back")
+
+
+async def _reaches(address: SocketAddress, name: str) -> bool:
+    return name in await shares(address, 4)
+
+
+async def test_outlier_detection_ejects_without_active_checks(proxy: ProxyProcess, address: SocketAddress) -> None:
+    (living,) = make_backends(1)
+    dead = free_address(BACKENDS)
+    async with living:
+        proxy.configure(
+            make_service(address),
+            make_workload(living.address, living.name),
+            make_workload(dead, "dead"),
+            make_policy(
+                outlierDetection={"consecutiveFailures": 3, "baseEjectionTime": "1h", "maxEjectionPercent": 50}
+            ),
+        )
+        await proxy.start()
+        assert await shares(address, 20) == {living.name: 20}
+        await wait_until(lambda: "dead" in proxy.log_text(), "the ejection is told")
+
+
+async def test_a_service_without_endpoints_refuses_at_once(proxy: ProxyProcess, address: SocketAddress) -> None:
+    proxy.configure(make_service(address))
+    await proxy.start()
+    assert await is_refused(address)
+
+
+async def test_dead_endpoints_only_refuse_at_once(proxy: ProxyProcess, address: SocketAddress) -> None:
+    proxy.configure(make_service(address), make_workload(free_address(BACKENDS), "dead"))
+    await proxy.start()
+    assert await is_refused(address)
+
+
+@pytest.mark.parametrize(("mode", "answered"), [("UseAll", True), ("Refuse", False)])
+async def test_panic_mode_does_as_the_policy_says(
+    proxy: ProxyProcess, address: SocketAddress, mode: str, answered: bool
+) -> None:
+    """The check asks a port on which nothing listens, so no endpoint is ever healthy."""
+    (backend,) = make_backends(1)
+    nobody = free_address(BACKENDS)
+    async with backend:
+        proxy.configure(
+            make_service(address),
+            make_workload(backend.address, backend.name),
+            make_policy(
+                healthCheck=QUICK_CHECK | {"port": nobody.port},
+                loadBalancing={"whenNoneHealthy": mode},
+            ),
+        )
+        await proxy.start()
+        await wait_until(lambda: "became unhealthy" in proxy.log_text(), "the check fails")
+        await wait_until(lambda: _is_answered(address, answered), f"{mode} is in force")
+
+
+async def _is_answered(address: SocketAddress, wanted: bool) -> bool:
+    return await is_refused(address) is not wanted
+
+
+async def test_a_port_in_use_fails_alone(proxy: ProxyProcess, address: SocketAddress) -> None:
+    (backend,) = make_backends(1)
+    with socket.socket() as squatter:
+        taken = free_address()
+        squatter.bind((taken.host, taken.port))
+        squatter.listen()
+        async with backend:
+            proxy.expected_errors.append(str(taken.port))
+            proxy.configure(
+                make_service(address),
+                make_service(taken, name="unlucky"),
+                make_workload(backend.address, backend.name),
+            )
+            await proxy.start()
+            assert await who_answers(address) == backend.name
+            status, output = await proxy.meshproxy("get", "listeners")
+    assert status == 0
+    row = next(line for line in output.splitlines() if str(taken) in line)
+    assert "in use" in row
+
+
+async def test_silent_clients_do_not_hinder_others(proxy: ProxyProcess, address: SocketAddress) -> None:
+    (backend,) = make_backends(1)
+    async with backend:
+        proxy.configure(make_service(address), make_workload(backend.address, backend.name))
+        await proxy.start()
+        silent = [socket.create_connection((address.host, address.port)) for _ in range(100)]
+        try:
+            assert await shares(address, 20) == {backend.name: 20}
+        finally:
+            for each in silent:
+                each.close()
+
+
+async def test_idle_connections_are_closed(proxy: ProxyProcess, address: SocketAddress) -> None:
+    (backend,) = make_backends(1)
+    async with backend:
+        proxy.configure(
+            make_service(address),
+            make_workload(backend.address, backend.name),
+            make_policy(connections={"idleTimeout": "400ms"}),
+        )
+        await proxy.start()
+        async with await Client.connect(address) as client:
+            assert await client.ended() == b""
+        await wait_until(lambda: backend.connections == 0, "the backend's side is closed, too")
+
+
+async def test_running_out_of_descriptors_makes_clients_wait(proxy: ProxyProcess, address: SocketAddress) -> None:
+    """A worker that may open 128 files holds a few dozen connections; the others are served when those end."""
+    (backend,) = make_backends(1)
+    async with backend:
+        proxy.configure(make_service(address), make_workload(backend.address, backend.name))
+        await proxy.start()
+        await _restart_worker_with_limit(proxy, 128)
+        held = await _connect_until_full(address, 100)
+        try:
+            assert 10 <= len(held) < 100, "the limit is felt"
+            reader, writer = await asyncio.open_connection(address.host, address.port)
+            await wait_until(lambda: "descriptors" in proxy.log_text(), "the shortage is said")
+            for client in held:
+                await client.close()
+            async with asyncio.timeout(PATIENCE), Client(reader, writer, "") as client:
+                assert await reader.readline() == b"backend-1\n"
+                assert await client.echo(b"at last") == b"at last"
+        finally:
+            for client in held:
+                await client.close()
+        assert await shares(address, 20) == {backend.name: 20}
+
+
+async def _restart_worker_with_limit(proxy: ProxyProcess, limit: int) -> None:
+    """Lower the supervisor's limit, which the next worker inherits."""
+    import resource
+
+    old = proxy.worker_pids()
+    resource.prlimit(proxy.pid, resource.RLIMIT_NOFILE, (limit, limit))
+    os.kill(old[0], signal.SIGKILL)
+    await wait_until(lambda: proxy.worker_pids() and proxy.worker_pids() != old, "a new worker runs")
+
+
+async def _connect_until_full(address: SocketAddress, most: int) -> list[Client]:
+    held: list[Client] = []
+    while len(held) < most:
+        try:
+            async with asyncio.timeout(1.0 if held else 10.0):
+                held.append(await Client.connect(address))
+        except TimeoutError:
+            break
+    return held
+
+
+async def test_the_connection_limit_queues_then_refuses(proxy: ProxyProcess, address: SocketAddress) -> None:
+    (backend,) = make_backends(1)
+    async with backend:
+        proxy.configure(
+            make_service(address),
+            make_workload(backend.address, backend.name),
+            make_policy(connections={"max": 2, "maxPending": 1, "pendingTimeout": "10s"}),
+        )
+        await proxy.start()
+        first, second = await Client.connect(address), await Client.connect(address)
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        async with first, second, Client(reader, writer, "") as queued, asyncio.timeout(PATIENCE):
+            assert await is_refused(address), "the queue is full"
+            await first.close()
+            assert await reader.readline() == b"backend-1\n"
+            assert await queued.echo(b"my turn") == b"my turn"

@@ -1,0 +1,157 @@
+"""Start-up, refusal of bad configuration, and the end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+
+from meshproxy.base.addresses import SocketAddress
+from tests.integration.backends import make_backends
+from tests.integration.clients import Client, is_refused, shares, who_answers
+from tests.integration.conditions import wait_until
+from tests.integration.manifests import make_service, make_workload
+from tests.integration.proxy_process import ProxyProcess
+
+BROKEN = "kind: Service\nspec: [unclosed\n"
+WRONG = """\
+apiVersion: v1
+kind: Service
+metadata: {name: backend}
+spec:
+  selectors: {app: backend}
+  ports: [{port: eighty}]
+"""
+
+
+async def test_a_bad_configuration_at_start_ends_with_every_finding(proxy: ProxyProcess) -> None:
+    proxy.expected_errors.append(".")
+    proxy.write("broken.yaml", BROKEN)
+    proxy.write("wrong.yaml", WRONG)
+    await proxy.spawn()
+    assert await proxy.exit_status() == 1
+    log = proxy.log_text()
+    assert "broken.yaml:" in log
+    assert "did you mean selector?" in log
+    assert "wrong.yaml:6" in log
+
+
+async def test_a_path_that_is_not_there_ends_with_its_name(proxy: ProxyProcess) -> None:
+    proxy.expected_errors.append(".")
+    proxy.manifests.rmdir()
+    await proxy.spawn()
+    assert await proxy.exit_status() in {1, 2}
+    assert str(proxy.manifests) in proxy.log_text()
+
+
+async def test_a_bad_reload_keeps_serving_and_says_why(proxy: ProxyProcess, address: SocketAddress) -> None:
+    old, new = make_backends(2)
+    async with old, new:
+        proxy.expected_errors.append(".")
+        proxy.configure(make_service(address), make_workload(old.address, "one"))
+        await proxy.start()
+        proxy.write("wrong.yaml", WRONG)
+        await wait_until(lambda: "did you mean selector?" in proxy.log_text(), "the finding is in the log")
+        assert await shares(address, 10) == {old.name: 10}
+        _, output = await proxy.meshproxy("status")
+        assert "wrong.yaml" in output
+        (proxy.manifests / "wrong.yaml").unlink()
+        proxy.configure(make_service(address), make_workload(new.address, "one"))
+        await wait_until(lambda: _answered_by(address, new.name), "the mended configuration is in force")
+
+
+async def _answered_by(address: SocketAddress, name: str) -> bool:
+    return await who_answers(address) == name
+
+
+async def test_the_last_good_configuration_survives_a_bad_start(proxy: ProxyProcess, address: SocketAddress) -> None:
+    (backend,) = make_backends(1)
+    async with backend:
+        proxy.configure(make_service(address), make_workload(backend.address, backend.name))
+        await proxy.start()
+        await wait_until(lambda: any(proxy.state.iterdir()) if proxy.state.exists() else False, "it is saved")
+        await proxy.stop()
+        proxy.expected_errors.append(".")
+        proxy.write("all.yaml", BROKEN)
+        await proxy.start("--admin", str(proxy.admin))
+        assert await who_answers(address) == backend.name
+        assert "all.yaml:" in proxy.log_text()
+
+
+async def test_sigterm_finishes_what_is_open(proxy: ProxyProcess, address: SocketAddress) -> None:
+    (backend,) = make_backends(1)
+    async with backend:
+        proxy.configure(make_service(address), make_workload(backend.address, backend.name))
+        await proxy.start()
+        async with await Client.connect(address) as client:
+            proxy.signal(signal.SIGTERM)
+            await wait_until(lambda: is_refused(address), "nothing new is accepted")
+            assert not await proxy.ready()
+            assert await client.echo(b"in flight") == b"in flight"
+        assert await proxy.exit_status() == 0
+
+
+async def test_the_drain_timeout_bounds_the_end(proxy: ProxyProcess, address: SocketAddress) -> None:
+    (backend,) = make_backends(1)
+    async with backend:
+        documents = (make_service(address), make_workload(backend.address, backend.name))
+        proxy.configure(*documents, drainTimeout="300ms")
+        await proxy.start()
+        async with await Client.connect(address) as client:
+            proxy.signal(signal.SIGTERM)
+            assert await proxy.exit_status() == 0
+            try:
+                assert await client.ended() == b""
+            except ConnectionResetError:
+                pass  # what is cut is reset
+
+
+async def test_interrupting_twice_ends_at_once(proxy: ProxyProcess, address: SocketAddress) -> None:
+    (backend,) = make_backends(1)
+    async with backend:
+        documents = (make_service(address), make_workload(backend.address, backend.name))
+        proxy.configure(*documents, drainTimeout="1h")
+        await proxy.start()
+        client = await Client.connect(address)
+        proxy.signal(signal.SIGINT)
+        await wait_until(lambda: is_refused(address), "it drains")
+        proxy.signal(signal.SIGINT)
+        async with asyncio.timeout(5):
+            await proxy.exit_status()
+        client.writer.transport.abort()
+
+
+async def test_workers_end_with_a_supervisor_that_was_killed(proxy: ProxyProcess, address: SocketAddress) -> None:
+    (backend,) = make_backends(1)
+    async with backend:
+        proxy.configure(make_service(address), make_workload(backend.address, backend.name))
+        await proxy.start()
+        proxy.signal(signal.SIGKILL)
+        await proxy.exit_status()
+        await wait_until(lambda: is_refused(address), "nobody listens any more")
+
+
+async def test_json_logs_are_json(proxy: ProxyProcess, address: SocketAddress) -> None:
+    proxy.configure(make_service(address))
+    await proxy.start("--log-format", "json")
+    await proxy.stop()
+    entries = [json.loads(line) for line in proxy.log_text().splitlines()]
+    assert entries
+    assert all({"ts", "level", "logger", "message"} <= entry.keys() for entry in entries)
+
+
+async def test_metrics_count_what_went_through(proxy: ProxyProcess, address: SocketAddress) -> None:
+    (backend,) = make_backends(1)
+    async with backend:
+        proxy.configure(make_service(address), make_workload(backend.address, backend.name))
+        await proxy.start()
+        await shares(address, 25)
+        await wait_until(lambda: _metrics_show(proxy, "25"), "25 connections are counted")
+
+
+async def _metrics_show(proxy: ProxyProcess, value: str) -> bool:
+    lines = (await proxy.text("/metrics")).splitlines()
+    return any(
+        "connections_total{" in line and 'service="backend"' in line and line.split()[-1].startswith(value)
+        for line in lines
+    )
