@@ -1,0 +1,129 @@
+"""The compiler itself: every resource in, one snapshot and what is wrong with it out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, TypeVar
+
+import msgspec
+
+from meshproxy.base.addresses import SocketAddress
+from meshproxy.base.errors import Finding
+from meshproxy.base.names import NamespacedName
+from meshproxy.base.stable_hash import content_version
+from meshproxy.compiler import node_ports, virtual_ips
+from meshproxy.compiler.diagnostics import Diagnostics
+from meshproxy.compiler.endpoint_slices import EndpointIndex
+from meshproxy.compiler.policies import PolicyIndex
+from meshproxy.compiler.proxy_settings import DEFAULT_PROXY, environment_of, settings_of
+from meshproxy.compiler.services import Context, Parts, compile_service
+from meshproxy.resources import Endpoints, EndpointSlice, Proxy, Service, TrafficPolicy, Workload
+from meshproxy.resources.meta import Resource
+from meshproxy.snapshot.model import Listener, Snapshot, Transport, WorkloadView
+
+R = TypeVar("R", bound=Resource)
+
+
+class Compiled(NamedTuple):
+    """Where `findings` holds an error the snapshot is not to be used."""
+
+    snapshot: Snapshot
+    findings: tuple[Finding, ...]
+
+
+def compile_resources(
+    resources: Iterable[Resource], *, hostname: str = "localhost", sources: Mapping[int, str] | None = None
+) -> Compiled:
+    """Compile everything that the sources hold.
+
+    `hostname` names this node where the Proxy document does not. `sources` maps the `id` of a
+    resource to the name of its source. The order of `resources` does not matter.
+    """
+    everything = sorted(resources, key=lambda resource: (resource.kind, resource.key))
+    diagnostics = Diagnostics()
+    proxy = next(iter(_of_kind(everything, Proxy)), DEFAULT_PROXY)
+    settings = settings_of(proxy, hostname)
+    environment = environment_of(proxy, settings)
+    services = {service.key: service for service in _of_kind(everything, Service)}
+    workloads = _of_kind(everything, Workload)
+    endpoints = EndpointIndex(
+        workloads, _of_kind(everything, EndpointSlice), _of_kind(everything, Endpoints), diagnostics
+    )
+    context = Context(
+        environment=environment,
+        virtual_ips=virtual_ips.allocate(services.values(), environment, diagnostics),
+        node_ports=node_ports.allocate(services.values(), diagnostics),
+        policies=PolicyIndex(_of_kind(everything, TrafficPolicy), services, diagnostics),
+        endpoints=endpoints,
+        diagnostics=diagnostics,
+    )
+    parts = Parts()
+    for service in services.values():
+        compile_service(service, context, parts)
+    for orphan in endpoints.orphans(services):
+        diagnostics.warning(orphan, "metadata", "there is no Service for it; it does nothing")
+    listeners = tuple(parts.listeners[name] for name in sorted(parts.listeners))
+    _check_addresses(listeners, environment.admin, services, diagnostics)
+    views = _workload_views(workloads, parts, sources or {})
+    snapshot = Snapshot(
+        version="",
+        settings=settings,
+        listeners=listeners,
+        clusters=tuple(parts.clusters[name] for name in sorted(parts.clusters)),
+        assignments=parts.sorted_assignments(),
+        services=tuple(parts.views),
+        workloads=views,
+    )
+    version = content_version(msgspec.msgpack.encode(snapshot))
+    return Compiled(msgspec.structs.replace(snapshot, version=version), diagnostics.findings())
+
+
+def _of_kind(resources: Iterable[Resource], kind: type[R]) -> list[R]:
+    return [each for each in resources if isinstance(each, kind)]
+
+
+def _check_addresses(
+    listeners: Iterable[Listener],
+    admin: SocketAddress,
+    services: Mapping[NamespacedName, Service],
+    diagnostics: Diagnostics,
+) -> None:
+    """Two listeners on one address would take each other's connections: say so, naming both."""
+    owners: dict[tuple[SocketAddress, Transport], Listener] = {}
+    for listener in listeners:
+        namespace, _, name = listener.service.partition("/")
+        service = services[NamespacedName(namespace, name)]
+        if listener.transport is Transport.TCP and listener.address == admin and admin.port:
+            message = f"{listener.address} is the address of the admin API; change one of the two"
+            diagnostics.error(service, "spec.ports", message)
+        owner = owners.setdefault((listener.address, listener.transport), listener)
+        if owner is not listener:
+            message = f"{listener.address}/{listener.transport} is taken by Service/{_label(owner.service)} already"
+            diagnostics.error(service, "spec.ports", message)
+
+
+def _label(service: str) -> str:
+    return service.removeprefix("default/")
+
+
+def _workload_views(
+    workloads: Iterable[Workload], parts: Parts, sources: Mapping[int, str]
+) -> tuple[WorkloadView, ...]:
+    return tuple(
+        WorkloadView(
+            namespace=workload.metadata.namespace,
+            name=workload.metadata.name,
+            addresses=(workload.spec.address, *workload.spec.addresses),
+            source=sources.get(id(workload), ""),
+            labels=dict(sorted(workload.metadata.labels.items())),
+            ports=dict(sorted(workload.spec.ports.items())),
+            weight=workload.spec.weight,
+            zone=workload.spec.zone or "",
+            node=workload.spec.node_name or "",
+            service_account=workload.spec.service_account or "",
+            ready=workload.spec.ready,
+            terminating=workload.spec.terminating,
+            services=tuple(parts.workload_services.get(id(workload), ())),
+        )
+        for workload in workloads
+    )

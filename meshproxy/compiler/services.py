@@ -1,0 +1,206 @@
+"""One Service → its clusters, endpoints, listeners and view."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from meshproxy.base.addresses import SocketAddress
+from meshproxy.compiler.diagnostics import Diagnostics
+from meshproxy.compiler.endpoint_slices import Candidate, EndpointIndex
+from meshproxy.compiler.node_ports import NodePorts
+from meshproxy.compiler.policies import PolicyIndex, apply_policy
+from meshproxy.compiler.priorities import not_ready, on_node, usable
+from meshproxy.compiler.proxy_settings import Environment
+from meshproxy.compiler.virtual_ips import VirtualIPs, family_of, is_headless
+from meshproxy.resources import Service, Workload
+from meshproxy.resources.service import (
+    IPFamily,
+    ServicePort,
+    ServiceType,
+    SessionAffinity,
+    TrafficScope,
+)
+from meshproxy.snapshot.model import (
+    Assignment,
+    Cluster,
+    Endpoint,
+    Listener,
+    ListenerRole,
+    ServicePortView,
+    ServiceView,
+    Transport,
+)
+
+
+@dataclass(frozen=True)
+class Context:
+    """What compiling one Service needs of the others."""
+
+    environment: Environment
+    virtual_ips: VirtualIPs
+    node_ports: NodePorts
+    policies: PolicyIndex
+    endpoints: EndpointIndex
+    diagnostics: Diagnostics
+
+
+@dataclass
+class Parts:
+    """What came of all Services so far, by name."""
+
+    clusters: dict[str, Cluster] = field(default_factory=dict)
+    assignments: dict[str, tuple[Endpoint, ...]] = field(default_factory=dict)
+    listeners: dict[str, Listener] = field(default_factory=dict)
+    views: list[ServiceView] = field(default_factory=list)
+    workload_services: dict[int, list[str]] = field(default_factory=dict)
+
+    def sorted_assignments(self) -> tuple[Assignment, ...]:
+        return tuple(Assignment(cluster=name, endpoints=self.assignments[name]) for name in sorted(self.assignments))
+
+
+def compile_service(service: Service, context: Context, parts: Parts) -> None:
+    """Add what comes of `service` to `parts`."""
+    workloads = context.endpoints.workloads_of(service)
+    for workload in workloads:
+        parts.workload_services.setdefault(id(workload), []).append(service.metadata.name)
+    ports: list[ServicePortView] = []
+    left_out: dict[str, Endpoint] = {}
+    if service.spec.type is not ServiceType.EXTERNAL_NAME:
+        for index in range(len(service.spec.ports)):
+            compiled = _PortCompiler(service, index, workloads, context, parts)
+            ports.append(compiled.compile())
+            left_out.update((endpoint.id, endpoint) for endpoint in compiled.not_ready)
+    parts.views.append(_view(service, context, tuple(ports), tuple(left_out.values())))
+
+
+class _PortCompiler:
+    """One port of a Service. Its clusters differ by IP family and by whether only this node's endpoints count."""
+
+    def __init__(self, service: Service, index: int, workloads: list[Workload], context: Context, parts: Parts) -> None:
+        self._service = service
+        self._index = index
+        self._port: ServicePort = service.spec.ports[index]
+        self._context = context
+        self._parts = parts
+        self._policy = context.policies.of(service.key, self._port.name)
+        self._candidates = context.endpoints.candidates(service, index, workloads)
+        self._base_name = f"{service.key}:{self._port.name or self._port.port}"
+        self.not_ready = not_ready(self._candidates, service.spec)
+
+    def compile(self) -> ServicePortView:
+        families = self._families()
+        cluster = self._cluster(families[0], local=False)
+        for role, address, local in self._addresses():
+            self._add_listener(role, address, self._cluster(family_of(address.host), local=local))
+        port = self._port
+        return ServicePortView(
+            name=port.name,
+            port=port.port,
+            transport=Transport(port.protocol.value),
+            cluster=cluster,
+            target_port=str(port.target_port or port.port),
+            node_port=self._context.node_ports.get((self._service.key, self._index)),
+        )
+
+    def _families(self) -> list[IPFamily]:
+        ips = self._context.virtual_ips.get(self._service.key, ())
+        return [family_of(ip) for ip in ips] or list(self._service.spec.ip_families) or [IPFamily.IPV4]
+
+    # -- clusters ------------------------------------------------------------------------
+
+    def _cluster(self, family: IPFamily, *, local: bool) -> str:
+        """The name of the cluster for clients of `family`, made when it is first asked for.
+
+        A family has a cluster of its own only where its endpoints are others: as in
+        Kubernetes, an IPv6 address leads to IPv6 endpoints. Where there are none of that
+        family it leads to all, since this proxy, unlike packet rules, can bridge the two.
+        """
+        candidates = on_node(self._candidates, self._context.environment) if local else self._candidates
+        primary = self._families()[0]
+        chosen = _of_family(candidates, family)
+        name = self._base_name + ("|local" if local else "")
+        if chosen != _of_family(candidates, primary):
+            name += f"|{family}"
+        if name not in self._parts.clusters:
+            self._parts.clusters[name] = self._make_cluster(name)
+            self._parts.assignments[name] = usable(chosen, self._service.spec, self._context.environment)
+        return name
+
+    def _make_cluster(self, name: str) -> Cluster:
+        spec = self._service.spec
+        sticky = spec.session_affinity is SessionAffinity.CLIENT_IP
+        timeout = float(spec.session_affinity_config.client_ip.timeout_seconds) if sticky else None
+        cluster = Cluster(
+            name=name,
+            service=str(self._service.key),
+            port_name=self._port.name or str(self._port.port),
+            transport=Transport(self._port.protocol.value),
+            affinity_timeout=timeout,
+        )
+        return apply_policy(cluster, self._policy, self._context.diagnostics)
+
+    # -- listeners -----------------------------------------------------------------------
+
+    def _addresses(self) -> Iterator[tuple[ListenerRole, SocketAddress, bool]]:
+        """(role, address, only endpoints on this node?) of every listener of the port."""
+        spec, key, port = self._service.spec, self._service.key, self._port
+        internal = spec.internal_traffic_policy is TrafficScope.LOCAL
+        external = spec.external_traffic_policy is TrafficScope.LOCAL
+        for ip in self._context.virtual_ips.get(key, ()):
+            yield ListenerRole.CLUSTER_IP, SocketAddress(ip, port.port), internal
+        node_port = self._context.node_ports.get((key, self._index))
+        if node_port is not None:
+            for ip in self._context.environment.node_port_addresses:
+                yield ListenerRole.NODE_PORT, SocketAddress(ip, node_port), external
+        if is_headless(self._service):
+            return
+        for ip in spec.external_ips:
+            yield ListenerRole.EXTERNAL_IP, SocketAddress(ip, port.port), external
+        if spec.type is ServiceType.LOAD_BALANCER and spec.load_balancer_ip:
+            yield ListenerRole.LOAD_BALANCER, SocketAddress(spec.load_balancer_ip, port.port), external
+
+    def _add_listener(self, role: ListenerRole, address: SocketAddress, cluster: str) -> None:
+        transport = Transport(self._port.protocol.value)
+        name = f"{self._base_name}@{address}/{transport}"
+        ranges = self._service.spec.load_balancer_source_ranges
+        limited = role in (ListenerRole.LOAD_BALANCER, ListenerRole.NODE_PORT)
+        self._parts.listeners[name] = Listener(
+            name=name,
+            address=address,
+            transport=transport,
+            cluster=cluster,
+            service=str(self._service.key),
+            port_name=self._port.name or str(self._port.port),
+            role=role,
+            accept_proxy_protocol=self._policy is not None and self._policy.spec.proxy_protocol.accept,
+            allowed_sources=tuple(each.strip() for each in ranges) if limited else (),
+        )
+
+
+def _of_family(candidates: tuple[Candidate, ...], family: IPFamily) -> tuple[Candidate, ...]:
+    own = tuple(each for each in candidates if family_of(each.address.host) is family)
+    return own or candidates
+
+
+def _view(
+    service: Service, context: Context, ports: tuple[ServicePortView, ...], left_out: tuple[Endpoint, ...]
+) -> ServiceView:
+    spec = service.spec
+    balancer = (spec.load_balancer_ip,) if spec.load_balancer_ip else ()
+    policy = context.policies.of(service.key, ports[0].name) if ports else None
+    selector: Mapping[str, str] = spec.selector
+    return ServiceView(
+        namespace=service.metadata.namespace,
+        name=service.metadata.name,
+        type=spec.type.value,
+        cluster_ips=context.virtual_ips.get(service.key, ()),
+        external_ips=(*spec.external_ips, *balancer),
+        external_name=spec.external_name or "",
+        headless=is_headless(service),
+        ports=ports,
+        selector=dict(sorted(selector.items())),
+        session_affinity=spec.session_affinity.value,
+        policy=policy.metadata.name if policy else "",
+        not_ready=left_out,
+    )
