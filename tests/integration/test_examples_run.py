@@ -1,0 +1,82 @@
+"""Every example does what its README says, with real servers at the addresses that it names."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from meshproxy.base.addresses import SocketAddress
+from tests.integration.addresses import can_bind
+from tests.integration.backends import Backend
+from tests.integration.clients import shares
+from tests.integration.programs import output_of, require, running
+from tests.integration.proxy_process import ProxyProcess
+
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+
+
+def _prepare(proxy: ProxyProcess, example: str, service: SocketAddress, *servers: SocketAddress) -> None:
+    for address in (service, *servers):
+        if not can_bind(address.host, address.port):
+            pytest.skip(f"{address}, which the example uses, is taken")
+    shutil.copytree(EXAMPLES / example, proxy.manifests, dirs_exist_ok=True)
+
+
+async def _start(proxy: ProxyProcess) -> None:
+    await proxy.start("--admin", str(proxy.admin))
+
+
+async def _serve(stack: AsyncExitStack, *addresses: SocketAddress) -> None:
+    for address in addresses:
+        await stack.enter_async_context(Backend(address.host, address))
+
+
+async def test_basic(proxy: ProxyProcess) -> None:
+    service = SocketAddress("127.96.0.10", 8080)
+    servers = [SocketAddress(f"127.0.1.{index}", 8080) for index in (1, 2, 3)]
+    _prepare(proxy, "basic", service, *servers)
+    async with AsyncExitStack() as stack:
+        await _serve(stack, *servers)
+        await _start(proxy)
+        assert set(await shares(service, 12)) <= {server.host for server in servers}
+
+
+async def test_manual_endpoints(proxy: ProxyProcess) -> None:
+    service = SocketAddress("127.96.0.30", 8080)
+    servers = [SocketAddress("127.0.4.1", 8080), SocketAddress("127.0.4.2", 8080), SocketAddress("127.0.4.3", 9090)]
+    _prepare(proxy, "manual-endpoints", service, *servers)
+    async with AsyncExitStack() as stack:
+        await _serve(stack, *servers)
+        await _start(proxy)
+        assert await shares(service, 10) == {"127.0.4.1": 5, "127.0.4.3": 5}
+
+
+async def test_redis(proxy: ProxyProcess, tmp_path: Path) -> None:
+    require("redis-server", "redis-cli")
+    service, server = SocketAddress("127.96.0.20", 6379), SocketAddress("127.0.2.1", 6379)
+    _prepare(proxy, "redis", service, server)
+    command = ("redis-server", "--bind", server.host, "--port", "6379", "--save", "", "--dir", str(tmp_path))
+    async with running(*command, directory=tmp_path, listens=server):
+        await _start(proxy)
+        assert await output_of("redis-cli", "-h", service.host, "ping") == "PONG\n"
+
+
+async def test_dns_udp(proxy: ProxyProcess, tmp_path: Path) -> None:
+    require("dnsmasq", "dig")
+    service = SocketAddress("127.96.0.53", 5353)
+    servers = [SocketAddress(f"127.0.3.{index}", 5353) for index in (1, 2)]
+    _prepare(proxy, "dns-udp", service, *servers)
+    async with AsyncExitStack() as stack:
+        for index, server in enumerate(servers, start=1):
+            answer = f"--address=/example.test/192.0.2.{index}"
+            options = ("-k", "-C", "/dev/null", "-p", "5353", "-a", server.host, "-z", "-R", "-x", "", "-u", "")
+            await stack.enter_async_context(running("dnsmasq", *options, answer, directory=tmp_path, listens=server))
+        await _start(proxy)
+        question = ("dig", f"@{service.host}", "-p", "5353", "+short", "+time=5", "example.test")
+        over_udp = Counter([await output_of(*question) for _ in range(6)])
+        over_tcp = Counter([await output_of(*question, "+tcp") for _ in range(6)])
+    assert over_udp == over_tcp == {"192.0.2.1\n": 3, "192.0.2.2\n": 3}

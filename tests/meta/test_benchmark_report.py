@@ -1,0 +1,54 @@
+"""The benchmark's arithmetic and its way into the documents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.report import Machine, Results, cpu_ratio, text_report, write_docs
+from benchmarks.scenarios import IdleSample, Sample
+
+MACHINE = Machine(cpu="a CPU", kernel="6.1", python="3.11", versions={"haproxy": "2.6"})
+
+
+def make_sample(proxy: str, cpu_us: float, rate: float = 1000.0) -> Sample:
+    return Sample("small", proxy, rate, cpu_us, 1.0, 0)
+
+
+def make_results(*samples: Sample) -> Results:
+    idle = (IdleSample("meshproxy", 1000, 3000.0, 50_000_000),)
+    return Results(MACHINE, 3.0, len(samples) // 2, ("envoy",), samples, idle, None)
+
+
+def test_ratios_are_taken_within_a_round() -> None:
+    """A machine that slows down in one round slows both: 10/20, 30/60 and 11/10 have the median 0.5."""
+    ours = [make_sample("meshproxy", each) for each in (10, 30, 11)]
+    theirs = [make_sample("haproxy", each) for each in (20, 60, 10)]
+    assert cpu_ratio(make_results(*ours, *theirs), "small", "haproxy") == 0.5
+
+
+def test_the_report_names_what_is_missing() -> None:
+    text = text_report(make_results(make_sample("meshproxy", 10), make_sample("haproxy", 20)))
+    assert "left out: envoy" in text
+    assert "3.0 kB" in text
+    assert "0.50" in text
+
+
+def test_documents_keep_what_is_around_the_results(tmp_path: Path) -> None:
+    path = tmp_path / "benchmarks.md"
+    path.write_text("before\n<!-- results: begin -->\nold\n<!-- results: end -->\nafter\n")
+    write_docs(make_results(make_sample("meshproxy", 10), make_sample("haproxy", 20)), path)
+    text = path.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "old" not in text
+    assert "| small | haproxy |" in text
+
+
+def test_documents_without_markers_are_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "benchmarks.md"
+    path.write_text("nothing here")
+    with pytest.raises(ValueError, match="markers"):
+        write_docs(make_results(make_sample("meshproxy", 10)), path)
+    assert path.read_text() == "nothing here"
