@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 import msgspec
 
@@ -16,13 +16,15 @@ class SourceUpdate(msgspec.Struct, frozen=True, kw_only=True):
 
     `resources` is None where the source has nothing it can stand behind (its files do not
     parse, its registry is gone): the last good resources stay in force and `findings` or
-    `problem` says why. `settings` updates are just resources of kind Proxy.
+    `problem` says why. `places` says where a resource stands, by its label, for findings that
+    come later (`meshproxy.loader.places.Place`).
     """
 
     source: str
     resources: tuple[Resource, ...] | None
     findings: tuple[Finding, ...] = ()
     problem: str = ""
+    places: Mapping[str, Any] = {}
 
 
 class Source(Protocol):

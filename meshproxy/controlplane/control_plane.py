@@ -1,0 +1,230 @@
+"""Sources → store → compiler → publisher, and the answers back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from meshproxy.aio.coalesce import Coalescer
+from meshproxy.aio.tasks import OwnedTasks
+from meshproxy.base.errors import ConfigError, Finding, SnapshotRejected, errors_in
+from meshproxy.base.events import Event, EventSink, EventType
+from meshproxy.compiler.compile import compile_resources
+from meshproxy.controlplane.last_good import LastGoodFile
+from meshproxy.controlplane.publisher import Outcome, Publish, Publisher
+from meshproxy.controlplane.store import ResourceStore, SourceStatus
+from meshproxy.loader.places import attach
+from meshproxy.resources.update import Source, SourceUpdate
+from meshproxy.snapshot.consistency import check_consistency
+from meshproxy.snapshot.model import EMPTY, Snapshot
+
+COMPILE_DELAY = 0.01
+"""Seconds that changes are collected for: a burst of a thousand is one compile."""
+COMPILE_INTERVAL = 0.1
+"""Seconds between compiles, at least."""
+FIRST_UPDATE_TIMEOUT = 10.0
+"""Seconds that a source has to say something before we start without it."""
+
+SUBJECT = "Proxy/configuration"
+
+_log = logging.getLogger(__name__)
+
+
+class ConfigState(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the configuration stands. Times are the clock's; `rejection` is empty while nothing is refused."""
+
+    version: str = ""
+    last_good: str = ""
+    published_at: float = 0.0
+    rejections: int = 0
+    rejection: str = ""
+    rejected_at: float = 0.0
+
+
+class ControlPlane:
+    """Owns the store and the publisher. `publish` is called with what workers are to be told."""
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        *,
+        hostname: str,
+        clock: Callable[[], float],
+        last_good_file: LastGoodFile | None,
+        on_event: EventSink,
+    ) -> None:
+        self._sources = sources
+        self._hostname = hostname
+        self._clock = clock
+        self._file = last_good_file
+        self._on_event = on_event
+        self._store = ResourceStore([source.name for source in sources], clock)
+        self._compile_findings: tuple[Finding, ...] = ()
+        self._heard = asyncio.Event()
+        self._tasks = OwnedTasks()
+        self._coalescer = Coalescer(self._recompile, delay=COMPILE_DELAY, interval=COMPILE_INTERVAL)
+        self._publisher = Publisher()
+        self._state = ConfigState()
+        self.publish: Callable[[Sequence[Publish]], None] = lambda publishes: None
+
+    # -- what people ask -----------------------------------------------------------------
+
+    @property
+    def state(self) -> ConfigState:
+        return self._state
+
+    @property
+    def current(self) -> Snapshot:
+        """The snapshot that workers have or are on their way to."""
+        return self._publisher.current
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether every worker has the current snapshot."""
+        return self._publisher.is_settled
+
+    def source_statuses(self) -> tuple[SourceStatus, ...]:
+        return self._store.statuses()
+
+    def diagnostics(self) -> tuple[Finding, ...]:
+        """Everything that is wrong, or odd, with what the sources last said."""
+        return (*self._store.findings(), *self._compile_findings)
+
+    # -- life ----------------------------------------------------------------------------
+
+    async def start(self) -> Snapshot:
+        """Hear every source once and compile; the first snapshot is returned.
+
+        With an invalid configuration that is the last good one from the state directory;
+        without that, `ConfigError` is raised with everything that is wrong.
+        """
+        for source in self._sources:
+            self._tasks.start(source.run(self._update), name=f"source {source.name}")
+        try:
+            async with asyncio.timeout(FIRST_UPDATE_TIMEOUT):
+                await self._heard.wait()
+        except TimeoutError:
+            _log.warning("not every source has answered within %g s: starting without", FIRST_UPDATE_TIMEOUT)
+        snapshot = await self._compile()
+        errors = errors_in(self.diagnostics())
+        if snapshot is None:
+            snapshot = self._file.load() if self._file is not None else None
+            if snapshot is None:
+                raise ConfigError(errors)
+            _log.error("the configuration is invalid: starting with the last good one, version %s", snapshot.version)
+        self._offer(snapshot)
+        self._tasks.start(self._coalescer.run(), name="compiler")
+        return snapshot
+
+    def refresh(self) -> None:
+        """Have every source look again (SIGHUP)."""
+        for source in self._sources:
+            source.refresh()
+
+    async def stop(self) -> None:
+        await self._tasks.cancel()
+
+    # -- from sources --------------------------------------------------------------------
+
+    def _update(self, update: SourceUpdate) -> None:
+        changed = self._store.update(update)
+        if update.resources is None:
+            self._reject(f"source {update.source}", errors_in(update.findings), update.problem)
+        elif not changed:
+            self._accepted_again()
+        if changed:
+            self._coalescer.changed()
+        if self._store.all_heard:
+            self._heard.set()
+
+    async def _recompile(self) -> None:
+        snapshot = await self._compile()
+        if snapshot is not None:
+            self._offer(snapshot)
+
+    async def _compile(self) -> Snapshot | None:
+        """Compile what the store holds, in a thread; None where it cannot be used."""
+        if any(errors_in(status.findings) and not status.resources for status in self._store.statuses()):
+            return None  # a source has never been right: what it holds is not known
+        resources, sources, doubled = self._store.merged()
+        compiled = await asyncio.to_thread(compile_resources, resources, hostname=self._hostname, sources=sources)
+        self._compile_findings = attach((*doubled, *compiled.findings), self._store.places())
+        errors = errors_in(self._compile_findings)
+        if errors:
+            self._reject("compiler", errors, "")
+            return None
+        try:
+            check_consistency(compiled.snapshot)
+        except SnapshotRejected as rejected:
+            self._reject("consistency check", (), str(rejected))
+            return None
+        self._accepted_again()
+        return compiled.snapshot
+
+    def _offer(self, snapshot: Snapshot) -> None:
+        before = self._publisher.current
+        publishes = self._publisher.offer(snapshot)
+        if self._publisher.current is before:
+            return
+        self._state = msgspec.structs.replace(self._state, version=snapshot.version, published_at=self._clock())
+        _log.info(
+            "configuration %s: %d services, %d listeners, %d endpoints",
+            snapshot.version,
+            len(snapshot.services),
+            len(snapshot.listeners),
+            sum(len(assignment.endpoints) for assignment in snapshot.assignments),
+        )
+        self.publish(publishes)
+
+    # -- from workers --------------------------------------------------------------------
+
+    def worker_joined(self, worker: int) -> None:
+        """A worker process is up and knows nothing."""
+        self.publish(self._publisher.worker_joined(worker))
+
+    def worker_left(self, worker: int) -> None:
+        self._publisher.worker_left(worker)
+
+    def acknowledged(self, worker: int, version: str) -> None:
+        """A worker has `version` in force."""
+        if self._publisher.acknowledged(worker, version) is not Outcome.PROMOTED:
+            return
+        self._state = msgspec.structs.replace(self._state, last_good=version)
+        message = f"version {version} is in force in every worker"
+        self._on_event(Event(type=EventType.NORMAL, reason="Acknowledged", subject=SUBJECT, message=message))
+        if self._file is not None:
+            self._tasks.start(asyncio.to_thread(self._file.save, self._publisher.last_good), name="save last good")
+
+    def rejected(self, worker: int, version: str, reason: str) -> None:
+        """A worker refused `version`."""
+        outcome, publishes = self._publisher.rejected(worker, version)
+        if outcome is Outcome.NOTHING:
+            return
+        self._reject(f"worker {worker}", (), f"version {version}: {reason}")
+        back = self._publisher.current
+        version = "" if back is EMPTY else back.version
+        self._state = msgspec.structs.replace(self._state, version=version, published_at=self._clock())
+        self.publish(publishes)
+
+    # -- refusals ------------------------------------------------------------------------
+
+    def _reject(self, who: str, errors: Sequence[Finding], problem: str) -> None:
+        for finding in errors:
+            _log.error("%s", finding)
+        count = f"{len(errors)} error{'s' if len(errors) != 1 else ''}"
+        first = f"{count}; the first: {errors[0]}" if errors else problem
+        self._state = msgspec.structs.replace(
+            self._state,
+            rejections=self._state.rejections + 1,
+            rejection=f"refused by {who}: {first}",
+            rejected_at=self._clock(),
+        )
+        message = f"a configuration was refused by {who}: {first}; the last good one stays in force"
+        self._on_event(Event(type=EventType.WARNING, reason="Rejected", subject=SUBJECT, message=message))
+
+    def _accepted_again(self) -> None:
+        if self._state.rejection and not any(status.problem for status in self._store.statuses()):
+            self._state = msgspec.structs.replace(self._state, rejection="")
