@@ -1,0 +1,91 @@
+"""The read side of a running proxy, as the admin API needs it. The runtime implements it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
+
+from meshproxy.base.errors import Finding
+from meshproxy.health.states import EndpointHealth
+from meshproxy.snapshot.model import Snapshot
+from meshproxy.telemetry.events import RecordedEvent
+from meshproxy.telemetry.totals import EndpointTotals, ListenerTotals
+
+
+class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """`uptime` is in seconds; `version` is the configuration that it has in force."""
+
+    id: int
+    pid: int
+    state: str
+    restarts: int
+    uptime: float
+    version: str
+
+
+class SourceState(msgspec.Struct, frozen=True, kw_only=True):
+    """`age` is seconds since its resources last changed, None before the first; `problem` is empty when all is well."""
+
+    name: str
+    resources: int
+    age: float | None
+    problem: str
+
+
+class ConfigStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """`rejection` says what was refused last and why, while that is so; ages are in seconds."""
+
+    version: str
+    last_good: str
+    age: float
+    rejections: int
+    rejection: str
+    rejection_age: float | None
+
+
+class ProxyView(Protocol):
+    """Every answer is a value of the moment; nothing blocks."""
+
+    def snapshot(self) -> Snapshot: ...
+
+    def health(self, cluster: str, endpoint_id: str) -> EndpointHealth: ...
+
+    def now(self) -> float:
+        """The clock that `EndpointHealth.since` is by, in seconds."""
+        ...
+
+    def endpoint_totals(self) -> Mapping[tuple[str, str], EndpointTotals]: ...
+
+    def listener_totals(self) -> Mapping[str, ListenerTotals]: ...
+
+    def listener_problems(self) -> Mapping[str, str]:
+        """Why a listener is not bound, by its name."""
+        ...
+
+    def workers(self) -> tuple[WorkerStatus, ...]: ...
+
+    def sources(self) -> tuple[SourceState, ...]: ...
+
+    def config(self) -> ConfigStatus: ...
+
+    def diagnostics(self) -> tuple[Finding, ...]: ...
+
+    def events(self, subject: str | None = None) -> tuple[RecordedEvent, ...]: ...
+
+    def not_ready_reason(self) -> str:
+        """Why this proxy should get no traffic; empty while it should."""
+        ...
+
+    def uptime(self) -> float:
+        """Seconds since the start."""
+        ...
+
+    def metrics(self) -> bytes:
+        """Prometheus' text format."""
+        ...
+
+    def drain(self) -> None:
+        """Begin a graceful stop."""
+        ...

@@ -1,0 +1,36 @@
+"""What is known of an endpoint."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+
+class HealthStatus(enum.StrEnum):
+    """`UNKNOWN` endpoints were not checked yet, or are not checked at all, and get traffic.
+
+    (Envoy keeps a new endpoint out until its first check. Here that check comes at once, a
+    connection that does not open is tried elsewhere, and a proxy that restarts serves at once.)
+    """
+
+    UNKNOWN = "Unknown"
+    HEALTHY = "Healthy"
+    UNHEALTHY = "Unhealthy"
+    EJECTED = "Ejected"
+
+
+class EndpointHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """`since` is when `status` began, and `reason` why; `ejected_until` is set while it is ejected. Clock seconds."""
+
+    status: HealthStatus = HealthStatus.UNKNOWN
+    reason: str = ""
+    since: float = 0.0
+    ejected_until: float | None = None
+
+    @property
+    def usable(self) -> bool:
+        return self.status in (HealthStatus.UNKNOWN, HealthStatus.HEALTHY)
+
+
+UNCHECKED = EndpointHealth()
