@@ -1,0 +1,271 @@
+"""The supervisor: wires everything together, and lives until it is told to drain."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+
+import msgspec
+
+from meshproxy.admin.server import AdminServer
+from meshproxy.aio.tasks import OwnedTasks
+from meshproxy.base.errors import MeshproxyError
+from meshproxy.base.events import Event, EventType
+from meshproxy.controlplane.control_plane import ControlPlane
+from meshproxy.controlplane.last_good import LastGoodFile
+from meshproxy.controlplane.publisher import Publish
+from meshproxy.health.monitor import HealthMonitor
+from meshproxy.registry.files import FilesSource
+from meshproxy.runtime.listener_sockets import ListenerSockets, explain_bind_error
+from meshproxy.runtime.options import RunOptions
+from meshproxy.runtime.view import RunningProxy
+from meshproxy.runtime.worker_pool import WorkerPool
+from meshproxy.snapshot.messages import EndpointFailing, Stats
+from meshproxy.snapshot.model import ProxySettings
+from meshproxy.telemetry.events import EventLog
+from meshproxy.telemetry.logs import configure_logging
+from meshproxy.telemetry.totals import Totals
+
+BIND_RETRY = 2.0
+"""Seconds between tries to bind what could not be bound."""
+DRAIN_GRACE = 5.0
+"""Seconds beyond the drain timeout until workers that do not end are killed."""
+
+_log = logging.getLogger(__name__)
+
+
+class StartError(MeshproxyError):
+    """The proxy cannot start; the message says why and what would help."""
+
+
+class Supervisor:
+    """Implements `worker_pool.PoolListener`. Owns every part of the process; nothing here touches traffic."""
+
+    def __init__(
+        self, settings: ProxySettings, overrides: frozenset[str], control_plane: ControlPlane, log: EventLog
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self._overrides = overrides
+        self._control_plane = control_plane
+        self._settings = settings
+        self._event_log = log
+        self._totals = Totals()
+        self._workers = settings.workers or len(os.sched_getaffinity(0))
+        self._sockets = ListenerSockets(self._workers)
+        self._health = HealthMonitor(
+            clock=loop.time, random=Random(), on_changes=self._health_changed, on_event=log.record
+        )
+        self._pool = WorkerPool(
+            self._workers,
+            self._sockets,
+            (settings.log_format, settings.log_level),
+            self,
+            self._health.unusable,
+            log.record,
+        )
+        self._view = RunningProxy(
+            control_plane,
+            self._pool,
+            self._sockets,
+            self._health,
+            self._totals,
+            log,
+            loop.time,
+            self.drain,
+        )
+        self._admin = AdminServer(self._view, settings.admin, _token(settings))
+        self._tasks = OwnedTasks()
+        self._drained = asyncio.Event()
+        self._interrupts = 0
+
+    async def run(self) -> None:
+        """Serve until drained."""
+        try:
+            await self._admin.start()
+        except OSError as error:
+            raise StartError(f"the admin API: {explain_bind_error(self._settings.admin, error)}") from error
+        _log.info("the admin API is at http://%s", self._admin.address)
+        self._handle_signals()
+        self._control_plane.publish = self._publish
+        self._publish([])
+        self._tasks.start(self._health.run(), name="health monitor")
+        self._tasks.start(self._retry_binds(), name="bind retries")
+        pool = self._tasks.start(self._pool.run(), name="worker pool")
+        try:
+            await self._drained.wait()
+            await self._finish(pool)
+        finally:
+            await self._tasks.cancel()
+            await self._control_plane.stop()
+            self._sockets.close()
+            await self._admin.stop()
+
+    # -- configuration -------------------------------------------------------------------
+
+    def _publish(self, publishes: Sequence[Publish]) -> None:
+        snapshot = self._control_plane.current
+        self._warn_about_restart(snapshot.settings)
+        self._bind()
+        self._health.apply(snapshot)
+        for worker, target, reset in publishes:
+            self._pool.publish(worker, target, reset=reset)
+
+    def _bind(self) -> None:
+        before = dict(self._sockets.problems)
+        self._sockets.bind(self._control_plane.current.listeners)
+        services = {listener.name: listener.service for listener in self._control_plane.current.listeners}
+        for name, problem in self._sockets.problems.items():
+            if before.get(name) != problem:
+                subject = f"Service/{services[name].removeprefix('default/')}"
+                self._event_log.record(
+                    Event(type=EventType.WARNING, reason="ListenerFailed", subject=subject, message=problem)
+                )
+
+    async def _retry_binds(self) -> None:
+        """A port may become free: then its listener joins the others."""
+        while True:
+            await asyncio.sleep(BIND_RETRY)
+            failed = set(self._sockets.problems)
+            if not failed or self._view.draining:
+                continue
+            self._bind()
+            if failed - set(self._sockets.problems):
+                for worker in self._pool.workers:
+                    if self._pool.version_of(worker.index):
+                        self._pool.publish(worker.index, self._control_plane.current, reset=False)
+
+    def _warn_about_restart(self, settings: ProxySettings) -> None:
+        for field in {"workers", "admin"} - self._overrides:
+            wanted, is_now = getattr(settings, field), getattr(self._settings, field)
+            if wanted != is_now:
+                message = "spec.%s is now %s instead of %s: this takes effect at the next start"
+                _log.warning(message, field, wanted, is_now)
+
+    def _health_changed(self, changes: Sequence[tuple[str, str, bool]]) -> None:
+        self._pool.change_health(changes)
+
+    # -- from workers (PoolListener) -----------------------------------------------------
+
+    def worker_joined(self, worker: int) -> None:
+        self._control_plane.worker_joined(worker)
+
+    def worker_left(self, worker: int) -> None:
+        self._totals.worker_left(worker)
+        self._control_plane.worker_left(worker)
+
+    def acknowledged(self, worker: int, version: str) -> None:
+        self._control_plane.acknowledged(worker, version)
+        if self._control_plane.is_settled:
+            self._forget_the_past()
+
+    def rejected(self, worker: int, version: str, reason: str) -> None:
+        self._control_plane.rejected(worker, version, reason)
+
+    def statistics(self, worker: int, stats: Stats) -> None:
+        self._totals.absorb(worker, stats)
+
+    def endpoint_failing(self, failing: EndpointFailing) -> None:
+        self._health.endpoint_failing(failing.cluster, failing.endpoint, failing.failures, failing.reason)
+
+    def _forget_the_past(self) -> None:
+        """Every worker has the current snapshot: what it does not name may go."""
+        snapshot = self._control_plane.current
+        names = {listener.name for listener in snapshot.listeners}
+        self._sockets.keep_only(names)
+        endpoints = {(each.cluster, endpoint.id) for each in snapshot.assignments for endpoint in each.endpoints}
+        self._totals.keep_only(endpoints, names)
+
+    # -- the end -------------------------------------------------------------------------
+
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self.drain)
+        loop.add_signal_handler(signal.SIGINT, self._interrupted)
+        loop.add_signal_handler(signal.SIGHUP, self._hung_up)
+
+    def _hung_up(self) -> None:
+        _log.info("SIGHUP: looking at every source again")
+        self._control_plane.refresh()
+
+    def _interrupted(self) -> None:
+        self._interrupts += 1
+        if self._interrupts > 1:
+            os._exit(130)
+        _log.info("draining; interrupt again to stop at once")
+        self.drain()
+
+    def drain(self) -> None:
+        """Stop accepting, finish what is open, end."""
+        if self._view.draining:
+            return
+        self._view.draining = True
+        timeout = self._control_plane.current.settings.drain_timeout
+        _log.info("draining: no new connections; open ones have %g s", timeout)
+        self._pool.drain(timeout)
+        self._sockets.close()
+        self._drained.set()
+
+    async def _finish(self, pool: asyncio.Task[None]) -> None:
+        timeout = self._control_plane.current.settings.drain_timeout
+        done, _ = await asyncio.wait([pool], timeout=timeout + DRAIN_GRACE)
+        if not done:
+            _log.error("workers did not end within %g s: they are killed", timeout + DRAIN_GRACE)
+
+
+def _token(settings: ProxySettings) -> str:
+    if not settings.admin_token_file:
+        return ""
+    try:
+        token = Path(settings.admin_token_file).read_text().strip()
+    except OSError as error:
+        raise StartError(f"spec.admin.tokenFile: {settings.admin_token_file}: {error.strerror}") from error
+    if not token:
+        raise StartError(f"spec.admin.tokenFile: {settings.admin_token_file} is empty; it must hold the token")
+    return token
+
+
+async def _run(options: RunOptions) -> None:
+    loop = asyncio.get_running_loop()
+    event_log = EventLog(time.time)  # noqa: TID251 the composition root hands out the clocks
+    control_plane = ControlPlane(
+        [FilesSource(options.paths)],
+        hostname=socket.gethostname(),
+        clock=loop.time,
+        last_good_file=LastGoodFile(options.state_dir) if options.state_dir else None,
+        on_event=event_log.record,
+    )
+    try:
+        snapshot = await control_plane.start()
+        overrides = {
+            name: value
+            for name in ("workers", "admin", "log_format", "log_level")
+            if (value := getattr(options, name)) is not None
+        }
+        settings = msgspec.structs.replace(snapshot.settings, **overrides)
+        configure_logging(settings.log_format, settings.log_level, sys.stderr)
+        supervisor = Supervisor(settings, frozenset(overrides), control_plane, event_log)
+        await supervisor.run()
+    finally:
+        await control_plane.stop()
+
+
+def run(options: RunOptions) -> None:
+    """Run a proxy until it is drained.
+
+    Raises `ConfigError` when the configuration is invalid and there is no last good one, and
+    `StartError` when something else keeps it from starting.
+    """
+    configure_logging(options.log_format or "text", options.log_level or "info", sys.stderr)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    asyncio.run(_run(options))

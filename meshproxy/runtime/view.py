@@ -1,0 +1,137 @@
+"""The running proxy as the admin API sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from meshproxy.admin.view import ConfigStatus, SourceState, WorkerStatus
+from meshproxy.base.errors import Finding
+from meshproxy.controlplane.control_plane import ControlPlane
+from meshproxy.health.monitor import HealthMonitor
+from meshproxy.health.states import EndpointHealth
+from meshproxy.runtime.listener_sockets import ListenerSockets
+from meshproxy.runtime.worker_pool import WorkerPool
+from meshproxy.snapshot.model import Snapshot
+from meshproxy.telemetry.events import EventLog, RecordedEvent
+from meshproxy.telemetry.prometheus import MetricsInput, render
+from meshproxy.telemetry.totals import EndpointTotals, ListenerTotals, Totals
+
+
+class RunningProxy:
+    """Implements `admin.view.ProxyView`; reads the parts, owns none of them."""
+
+    def __init__(
+        self,
+        control_plane: ControlPlane,
+        pool: WorkerPool,
+        sockets: ListenerSockets,
+        health_monitor: HealthMonitor,
+        totals: Totals,
+        event_log: EventLog,
+        clock: Callable[[], float],
+        drain: Callable[[], None],
+    ) -> None:
+        self._control_plane = control_plane
+        self._pool = pool
+        self._sockets = sockets
+        self._health = health_monitor
+        self._totals = totals
+        self._event_log = event_log
+        self._clock = clock
+        self._drain = drain
+        self._started_at = clock()
+        self.draining = False
+
+    def snapshot(self) -> Snapshot:
+        return self._control_plane.current
+
+    def health(self, cluster: str, endpoint_id: str) -> EndpointHealth:
+        return self._health.health_of(cluster, endpoint_id)
+
+    def now(self) -> float:
+        return self._clock()
+
+    def uptime(self) -> float:
+        return self._clock() - self._started_at
+
+    def endpoint_totals(self) -> Mapping[tuple[str, str], EndpointTotals]:
+        return self._totals.endpoints()
+
+    def listener_totals(self) -> Mapping[str, ListenerTotals]:
+        return self._totals.listeners()
+
+    def listener_problems(self) -> Mapping[str, str]:
+        return self._sockets.problems
+
+    def workers(self) -> tuple[WorkerStatus, ...]:
+        now = self._clock()
+        return tuple(
+            WorkerStatus(
+                id=worker.index,
+                pid=worker.pid,
+                state=worker.state.value,
+                restarts=worker.restarts,
+                uptime=now - worker.started_at,
+                version=self._pool.version_of(worker.index),
+            )
+            for worker in self._pool.workers
+        )
+
+    def sources(self) -> tuple[SourceState, ...]:
+        now = self._clock()
+        return tuple(
+            SourceState(
+                name=status.name,
+                resources=status.resources,
+                age=now - status.changed_at if status.changed_at else None,
+                problem=status.problem,
+            )
+            for status in self._control_plane.source_statuses()
+        )
+
+    def config(self) -> ConfigStatus:
+        state, now = self._control_plane.state, self._clock()
+        return ConfigStatus(
+            version=state.version,
+            last_good=state.last_good,
+            age=now - state.published_at,
+            rejections=state.rejections,
+            rejection=state.rejection,
+            rejection_age=now - state.rejected_at if state.rejection else None,
+        )
+
+    def diagnostics(self) -> tuple[Finding, ...]:
+        return self._control_plane.diagnostics()
+
+    def events(self, subject: str | None = None) -> tuple[RecordedEvent, ...]:
+        return self._event_log.events(subject)
+
+    def not_ready_reason(self) -> str:
+        if self.draining:
+            return "draining"
+        if not self._control_plane.state.last_good:
+            return "no configuration is in force in every worker yet"
+        if not any(self._pool.version_of(worker.index) for worker in self._pool.workers):
+            return "no worker is up"
+        return ""
+
+    def metrics(self) -> bytes:
+        unusable = frozenset((cluster, endpoint) for cluster, endpoint, _ in self._health.unusable())
+        return render(
+            MetricsInput(
+                snapshot=self.snapshot(),
+                endpoints=self._totals.endpoints(),
+                listeners=self._totals.listeners(),
+                unusable=unusable,
+                unbound=frozenset(self._sockets.problems),
+                worker_states=tuple(worker.state.value for worker in self._pool.workers),
+                worker_restarts=sum(worker.restarts for worker in self._pool.workers),
+                shortages=self._totals.shortages,
+                rejections=self._control_plane.state.rejections,
+                last_good=self._control_plane.state.last_good,
+                sources_up={each.name: not each.problem for each in self._control_plane.source_statuses()},
+            )
+        )
+
+    def drain(self) -> None:
+        self._drain()
