@@ -3,22 +3,24 @@
 Theory of operation. Members of one weight lie in buckets by their number of connections, and
 each weight knows its lowest bucket that is not empty. A connection that begins or ends moves
 one member to a neighbouring bucket, so the lowest moves by at most one: all of it is O(1).
-Within a bucket members take turns, so that an idle Service spreads its connections too.
+Between weights, the one with the least connections for its weight is first, and equals take
+turns by their shares. Within a bucket members take turns too, so that an idle Service spreads
+its connections.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Generic
 
 from meshproxy.balancing.api import M
 from meshproxy.balancing.membership import Membership
-from meshproxy.balancing.weight_classes import WeightClass, class_weight, smooth_turn
+from meshproxy.balancing.turns import Turns, WeightClass, class_weight
 
 
-class _Buckets(WeightClass[M], Generic[M]):
-    """The available members of one weight by `active`; `lowest` is the first bucket with a member."""
+class _Buckets(WeightClass, Generic[M]):
+    """The pickable members of one weight by `active`; `lowest` is the first bucket with a member."""
 
     __slots__ = ("by_active", "lowest")
 
@@ -32,79 +34,90 @@ class _Buckets(WeightClass[M], Generic[M]):
         bucket = self.by_active.get(active)
         if bucket is None:
             bucket = self.by_active[active] = OrderedDict()
+            if active < self.lowest or len(self.by_active) == 1:
+                self.lowest = active
         bucket[member] = None
-        if active < self.lowest or self.lowest not in self.by_active:
-            self.lowest = active
 
     def remove(self, member: M, active: int) -> None:
-        bucket = self.by_active[active]
+        by_active = self.by_active
+        bucket = by_active[active]
         del bucket[member]
-        if not bucket:
-            del self.by_active[active]
-            if active == self.lowest and self.by_active:
-                self.lowest = active + 1 if active + 1 in self.by_active else min(self.by_active)
+        if bucket:
+            return
+        del by_active[active]
+        if active == self.lowest and by_active:
+            # Only a lone member that becomes unavailable leaves no neighbour. c connections make
+            # at most sqrt(2c) different counts, so looking through all of them is bearable.
+            self.lowest = active + 1 if active + 1 in by_active else min(by_active)
 
-    def move(self, member: M, before: int, after: int) -> None:
-        self.add(member, after)
-        self.remove(member, before)
-
-    def idlest(self) -> OrderedDict[M, None]:
-        return self.by_active[self.lowest]
+    def next_member(self) -> M:
+        bucket = self.by_active[self.lowest]
+        member: M = next(iter(bucket))
+        bucket.move_to_end(member)
+        self.share = self.weight * len(bucket)
+        return member
 
 
 class LeastConnections(Membership[M]):
-    """IPVS `lc` and `wlc`, nginx's `least_conn`: lowest active per weight, ties by smooth weighted round robin."""
+    """IPVS `lc` and `wlc`, nginx's `least_conn`: the lowest active per weight, ties in turn.
+
+    `place` is a member's `_Buckets`. Weights above 128 count as `class_weight` rounds them.
+    """
+
+    __slots__ = ("_random", "_turns")
 
     def __init__(self, random: Callable[[], float]) -> None:
         super().__init__()
         self._random = random
-        self._classes: dict[int, _Buckets[M]] = {}
+        self._turns: Turns[_Buckets[M]] = Turns(random)
 
     def pick(self, key: int) -> M | None:
-        classes = self._classes
-        if not classes:
-            return None
-        group: WeightClass[M] | None
-        if len(classes) == 1:
-            group = next(iter(classes.values()))
-        else:
-            group = smooth_turn(self._least_busy())
-        assert isinstance(group, _Buckets)
-        bucket = group.idlest()
-        member: M = next(iter(bucket))
-        bucket.move_to_end(member)
-        return member
-
-    def _least_busy(self) -> Iterator[tuple[WeightClass[M], int]]:
-        """The classes whose idlest members have the least connections for their weight, with their shares."""
-        least = min(self._classes.values(), key=lambda group: group.lowest / group.weight)
-        for group in self._classes.values():
-            if group.lowest * least.weight == least.lowest * group.weight:
-                yield group, group.weight * len(group.idlest())
+        buckets = self._turns.next()
+        return buckets.next_member() if buckets is not None else None
 
     def acquire(self, member: M) -> None:
         active = member.active
         member.active = active + 1
         if member.place is not None:
-            member.place.move(member, active, active + 1)
+            self._move(member, active, active + 1)
 
     def release(self, member: M) -> None:
         active = member.active
         member.active = active - 1
         if member.place is not None:
-            member.place.move(member, active, active - 1)
+            self._move(member, active, active - 1)
+
+    def _move(self, member: M, before: int, after: int) -> None:
+        buckets: _Buckets[M] = member.place
+        lowest = buckets.lowest
+        buckets.add(member, after)
+        buckets.remove(member, before)
+        if buckets.lowest != lowest:
+            self._turns.set_rank(buckets, buckets.lowest / buckets.weight)
 
     def _enter(self, member: M) -> None:
         weight = class_weight(member.weight)
-        group = self._classes.get(weight)
-        if group is None:
-            group = self._classes[weight] = _Buckets(weight)
-        group.add(member, member.active)
-        member.place = group
+        buckets = self._turns.classes.get(weight)
+        if buckets is None:
+            buckets = _Buckets(weight)
+            self._turns.add(buckets)
+        member.place = buckets
+        buckets.add(member, member.active)
+        bucket = buckets.by_active[member.active]
+        if self._random() * len(bucket) < 1:
+            # Everyone is first with the same probability, or all workers would begin with the same member.
+            bucket.move_to_end(member, last=False)
+        self._settle(buckets)
 
     def _leave(self, member: M) -> None:
-        group = member.place
+        buckets: _Buckets[M] = member.place
         member.place = None
-        group.remove(member, member.active)
-        if not group.by_active:
-            del self._classes[group.weight]
+        buckets.remove(member, member.active)
+        if buckets.by_active:
+            self._settle(buckets)
+        else:
+            self._turns.remove(buckets)
+
+    def _settle(self, buckets: _Buckets[M]) -> None:
+        buckets.rank = buckets.lowest / buckets.weight
+        self._turns.set_share(buckets, buckets.weight * len(buckets.by_active[buckets.lowest]))

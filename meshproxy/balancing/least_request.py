@@ -7,12 +7,16 @@ from meshproxy.balancing.random_choice import RandomChoice
 
 
 class LeastRequest(RandomChoice[M]):
-    """Envoy's `LEAST_REQUEST` (Mitzenmacher 1996). Both are drawn by weight, and compared by active per weight."""
+    """Envoy's `LEAST_REQUEST` (Mitzenmacher 1996), nginx's `random two least_conn`.
+
+    Both are drawn by weight and compared by active per weight: an idle Service spreads by
+    weight, and one under load evens out what each member bears for its weight.
+    """
+
+    __slots__ = ()
 
     def pick(self, key: int) -> M | None:
-        if not self._classes.count:
+        if not self._pickable:
             return None
-        first, second = self._classes.random_member(), self._classes.random_member()
-        if first is None or second is None:
-            return first or second
+        first, second = self._draw(), self._draw()
         return second if second.active * first.weight < first.active * second.weight else first

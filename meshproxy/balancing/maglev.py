@@ -3,77 +3,120 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 
 from meshproxy.balancing.api import M
-from meshproxy.balancing.hashed import Hashed
+from meshproxy.balancing.hashed import Building, Hashed
 from meshproxy.base.stable_hash import stable_hash
 
 SMALL_TABLE, LARGE_TABLE = 65537, 655373
-"""Primes; the first is Envoy's and the paper's. The second serves more than `SMALL_UP_TO` members."""
+"""Primes; the first is the paper's and Envoy's, the second serves more members than `SMALL_UP_TO`."""
 SMALL_UP_TO = 3000
-_STEP = 2000
-"""Probes of the table between two yields: about a millisecond."""
-_FREE = 0xFFFFFFFF
+"""Members of equal weight then own 21 entries or 22: shares within 5 %."""
+_STEP_MEMBERS = 500
+_STEP_WORK = 6000
+"""Entries looked at between two yields; a claim costs as much as `_CLAIM_WORK` of them."""
+_CLAIM_WORK = 6
+_FREE_SMALL, _FREE_LARGE = 0xFFFF, 0xFFFFFFFF
 
 
 class Maglev(Hashed[M]):
-    """IPVS `mh`, Envoy's `MAGLEV`: table entries in proportion to weights, each member's in its own permutation."""
+    """IPVS `mh`, Envoy's `MAGLEV`: entries of a table in proportion to weights, more even than a ring's points.
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._table = array("L")
-        self._order: list[M] = []
+    One of N members that comes or goes moves a little more than 1/N of the clients; going
+    past `SMALL_UP_TO` members, and changing the highest weight, moves more of them.
+    """
 
-    def _lookup(self, key: int) -> M | None:
-        table = self._table
-        return self._order[table[key % len(table)]] if table else None
+    __slots__ = ()
 
-    def _adopt(self, members: dict[str, M]) -> None:
-        self._order = [members[member.key] for member in self._order]
-
-    def _build(self, members: Sequence[M]) -> Iterator[None]:
-        if not members:
-            self._table, self._order = array("L"), []
-            return
-        size = SMALL_TABLE if len(members) <= SMALL_UP_TO else LARGE_TABLE
-        # One row a member: the next entry of its permutation, the stride, its credit, its weight.
-        rows: list[list[int]] = []
-        for member in members:
-            start = stable_hash(member.key, seed=1) % size
-            stride = stable_hash(member.key, seed=2) % (size - 1) + 1
-            rows.append([start, stride, 0, member.weight])
-            if len(rows) % 500 == 0:
-                yield
-        table = array("L", bytes(array("L").itemsize * size))
-        for index in range(size):
-            table[index] = _FREE
-            if index % 20_000 == 0:
-                yield
-        yield from _populate(table, rows)
-        self._table, self._order = table, list(members)
+    def _build(self, weights: Mapping[str, int]) -> Building:
+        return build_table(weights)
 
 
-def _populate(table: array[int], rows: list[list[int]]) -> Iterator[None]:
-    """Let members claim entries in turn, the heaviest in each turn and the others as often as their weight allows."""
-    size, heaviest = len(table), max(row[3] for row in rows)
-    filled = probes = 0
-    while True:
-        for index, row in enumerate(rows):
-            row[2] += row[3]
-            if row[2] < heaviest:
-                continue
-            row[2] -= heaviest
-            entry, stride = row[0], row[1]
-            while table[entry] != _FREE:
+class MaglevTable:
+    """The index of the owner for every hash modulo the table's size."""
+
+    __slots__ = ("_entries", "_keys", "_size")
+
+    def __init__(self, keys: Sequence[str], entries: array[int]) -> None:
+        self._keys = keys
+        self._entries = entries
+        self._size = len(entries)
+
+    def owner(self, key: int) -> str:
+        return self._keys[self._entries[key % self._size]]
+
+
+def build_table(weights: Mapping[str, int]) -> Generator[None, None, MaglevTable]:
+    """A table of at least one member, in steps of about a millisecond."""
+    keys = sorted(weights)
+    yield
+    if len(keys) <= SMALL_UP_TO:
+        entries, free = array("H", [_FREE_SMALL]) * SMALL_TABLE, _FREE_SMALL
+    else:
+        entries, free = array("I", [_FREE_LARGE]) * LARGE_TABLE, _FREE_LARGE
+    permutations: list[tuple[int, int]] = []
+    for key in keys:
+        permutations.append(_permutation(key, len(entries)))
+        if not len(permutations) % _STEP_MEMBERS:
+            yield
+    yield from _fill(entries, free, permutations, [weights[key] for key in keys])
+    return MaglevTable(keys, entries)
+
+
+def _permutation(key: str, size: int) -> tuple[int, int]:
+    """A member's first entry and its stride: with a prime size, it comes by every entry once."""
+    hashed = stable_hash(key)
+    return hashed % size, (hashed >> 32) % (size - 1) + 1
+
+
+def _fill(
+    entries: array[int], free: int, permutations: Sequence[tuple[int, int]], weights: Sequence[int]
+) -> Iterator[None]:
+    """Let members claim entries in turn, each the next free one of its permutation."""
+    size = len(entries)
+    upcoming = [first for first, _ in permutations]
+    work = filled = 0
+    for index in _claims(weights):
+        if index is not None:
+            entry, stride = upcoming[index], permutations[index][1]
+            while entries[entry] != free:
                 entry = (entry + stride) % size
-                probes += 1
-            table[entry] = index
-            row[0] = (entry + stride) % size
+                work += 1
+                if work >= _STEP_WORK:  # the last free entries take long to find
+                    work = 0
+                    yield
+            entries[entry] = index
+            upcoming[index] = (entry + stride) % size
             filled += 1
-            probes += 1
             if filled == size:
                 return
-            if probes >= _STEP:
-                probes = 0
-                yield
+        work += _CLAIM_WORK
+        if work >= _STEP_WORK:
+            work = 0
+            yield
+
+
+def _claims(weights: Sequence[int]) -> Iterator[int | None]:
+    """Whose claim is next, without end: the heaviest claims in every round, the others as their weights allow.
+
+    A member's nth claim is in round n * heaviest / weight, rounded up. Each waits in the
+    list of that round, so that light members cost nothing in between; None is an empty round.
+    """
+    heaviest = max(weights)
+    due = {1: [index for index, weight in enumerate(weights) if weight == heaviest]}
+    for index, weight in enumerate(weights):
+        if weight != heaviest:
+            due.setdefault(-(-heaviest // weight), []).append(index)
+    claims = [0] * len(weights)
+    number = 1
+    while True:
+        indexes = due.pop(number, None)
+        if indexes is None:
+            yield None
+        else:
+            for index in sorted(indexes):
+                yield index
+                claims[index] = claimed = claims[index] + 1
+                due.setdefault(-(-(claimed + 1) * heaviest // weights[index]), []).append(index)
+        number += 1

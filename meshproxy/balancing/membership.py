@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Generic
 
 from meshproxy.balancing.api import M
@@ -13,11 +13,13 @@ STEP = 200
 
 
 class Membership(ABC, Generic[M]):
-    """A base that keeps the set of members by key, and tells an algorithm who can be picked.
+    """A base that keeps the members by key, and tells an algorithm who can be picked.
 
     `_enter` is called when a member becomes pickable (in the set, available, with a weight),
     `_leave` when it stops being so.
     """
+
+    __slots__ = ("_members", "_pickable")
 
     def __init__(self) -> None:
         self._members: dict[str, M] = {}
@@ -28,24 +30,35 @@ class Membership(ABC, Generic[M]):
         return self._pickable
 
     def replace(self, members: Sequence[M]) -> Iterator[None]:
-        wanted = {member.key: member for member in members}
+        wanted = {member.key for member in members}
         yield
-        for count, member in enumerate(list(self._members.values())):
-            if wanted.get(member.key) is not member:
-                del self._members[member.key]
-                self._take_out(member)
-            if count % STEP == STEP - 1:
-                yield
-        for count, member in enumerate(members):
-            if member.key not in self._members:
+        # Newcomers first: when everyone changes, there is somebody to pick at every step.
+        yield from self._admit(members)
+        yield from self._dismiss_others(wanted)
+
+    def _admit(self, members: Sequence[M]) -> Iterator[None]:
+        """Let in whoever is not in yet; a member with the key of an old one takes its place."""
+        for count, member in enumerate(members, 1):
+            old = self._members.get(member.key)
+            if old is not member:
+                if old is not None:
+                    self._dismiss(old)
                 self._members[member.key] = member
                 if member.available and member.weight:
                     self._pickable += 1
                     self._enter(member)
-            if count % STEP == STEP - 1:
+            if not count % STEP:
                 yield
 
-    def _take_out(self, member: M) -> None:
+    def _dismiss_others(self, wanted: Container[str]) -> Iterator[None]:
+        gone = [member for key, member in self._members.items() if key not in wanted]
+        for count, member in enumerate(gone, 1):
+            self._dismiss(member)
+            if not count % STEP:
+                yield
+
+    def _dismiss(self, member: M) -> None:
+        del self._members[member.key]
         if member.available and member.weight:
             self._pickable -= 1
             self._leave(member)
