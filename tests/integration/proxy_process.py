@@ -54,8 +54,10 @@ class ProxyProcess:
     async def start(self, *options: str) -> None:
         """Start, and return once it is ready; fails with its log when it is not."""
         await self.spawn(*options)
-        await wait_until(self._ready_or_dead, "the proxy is ready")
-        assert self.alive, f"the proxy ended:\n{self.log_text()}"
+        try:
+            await wait_until(self._ready_or_dead, "the proxy is ready")
+        finally:
+            assert await self.ready(), f"the proxy is not ready, its log:\n{self.log_text()}"
 
     async def spawn(self, *options: str) -> None:
         """Start it and wait for nothing."""

@@ -32,7 +32,8 @@ async def _serve(
 
 
 @pytest.fixture
-async def stack() -> AsyncIterator[AsyncExitStack]:
+async def stack(proxy: ProxyProcess) -> AsyncIterator[AsyncExitStack]:
+    """Closed before `proxy`, which would wait for what is open."""
     async with AsyncExitStack() as stack:
         yield stack
 
