@@ -14,7 +14,7 @@ from meshproxy.telemetry.events import RecordedEvent
 from meshproxy.telemetry.totals import EndpointTotals, ListenerTotals
 
 
-class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
+class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """`uptime` is in seconds; `version` is the configuration that it has in force."""
 
     id: int
@@ -25,7 +25,7 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
     version: str
 
 
-class SourceState(msgspec.Struct, frozen=True, kw_only=True):
+class SourceState(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """`age` is seconds since its resources last changed, None before the first; `problem` is empty when all is well."""
 
     name: str
@@ -34,7 +34,7 @@ class SourceState(msgspec.Struct, frozen=True, kw_only=True):
     problem: str
 
 
-class ConfigStatus(msgspec.Struct, frozen=True, kw_only=True):
+class ConfigStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """`rejection` says what was refused last and why, while that is so; ages are in seconds."""
 
     version: str

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, ClassVar
 
 import msgspec
 
+from meshproxy.base.durations import Duration, Quantity
 from meshproxy.base.names import DEFAULT_NAMESPACE, NamespacedName
 
 _ACRONYMS = {"ip": "IP", "ips": "IPs", "cidr": "CIDR", "uid": "UID", "cidr6": "CIDR6"}
@@ -34,6 +36,16 @@ class Shape(
 
     unsupported: ClassVar[frozenset[str]] = frozenset()
     inert: ClassVar[frozenset[str]] = frozenset()
+
+
+def default_duration(text: str) -> Any:
+    """The default of a `Duration` field. (A factory: `msgspec` cannot write such a default into a schema itself.)"""
+    return msgspec.field(default_factory=partial(Duration.parse, text))
+
+
+def default_quantity(text: str) -> Any:
+    """The default of a `Quantity` field."""
+    return msgspec.field(default_factory=partial(Quantity.parse, text))
 
 
 class ObjectMeta(Shape, frozen=True, kw_only=True):

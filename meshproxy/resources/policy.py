@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 
 from meshproxy.base.durations import Duration
-from meshproxy.resources.meta import Resource, Shape
+from meshproxy.resources.meta import Resource, Shape, default_duration
 
 
 class Algorithm(enum.StrEnum):
@@ -72,8 +72,8 @@ class HealthCheck(Shape, frozen=True, kw_only=True):
     tcp: TCPHealthCheck | None = None
     http: HTTPHealthCheck | None = None
     port: int | None = None
-    interval: Duration = Duration(10)
-    timeout: Duration = Duration(1)
+    interval: Duration = default_duration("10s")
+    timeout: Duration = default_duration("1s")
     unhealthy_threshold: int = 3
     healthy_threshold: int = 1
 
@@ -88,9 +88,9 @@ class OutlierDetection(Shape, frozen=True, kw_only=True):
     """
 
     consecutive_failures: int = 5
-    interval: Duration = Duration(10)
-    base_ejection_time: Duration = Duration(30)
-    max_ejection_time: Duration = Duration(300)
+    interval: Duration = default_duration("10s")
+    base_ejection_time: Duration = default_duration("30s")
+    max_ejection_time: Duration = default_duration("5m")
     max_ejection_percent: int = 10
 
 
@@ -107,17 +107,17 @@ class Connections(Shape, frozen=True, kw_only=True):
 
     max: int | None = None
     max_pending: int = 1024
-    pending_timeout: Duration = Duration(5)
-    connect_timeout: Duration = Duration(5)
+    pending_timeout: Duration = default_duration("5s")
+    connect_timeout: Duration = default_duration("5s")
     connect_retries: int = 2
-    idle_timeout: Duration = Duration(3600)
+    idle_timeout: Duration = default_duration("1h")
     drain_timeout: Duration | None = None
 
 
 class UDPSessions(Shape, frozen=True, kw_only=True):
     """A client's datagrams go to one endpoint until none moved for `timeout` (Envoy `udp_proxy`: 60 s)."""
 
-    timeout: Duration = Duration(60)
+    timeout: Duration = default_duration("1m")
     max: int = 65536
 
 

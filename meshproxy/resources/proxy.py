@@ -6,7 +6,7 @@ import enum
 from typing import Literal
 
 from meshproxy.base.durations import Duration, Quantity
-from meshproxy.resources.meta import Resource, Shape
+from meshproxy.resources.meta import Resource, Shape, default_duration, default_quantity
 
 DEFAULT_ADMIN_ADDRESS = "127.0.0.1:15000"
 DEFAULT_SERVICE_CIDR = "127.96.0.0/12"
@@ -47,8 +47,8 @@ class ProxySpec(Shape, frozen=True, kw_only=True):
     node_name: str | None = None
     zone: str | None = None
     node_port_addresses: tuple[str, ...] = ("0.0.0.0",)
-    drain_timeout: Duration = Duration(30)
-    buffer_size: Quantity = Quantity(256 * 1024)
+    drain_timeout: Duration = default_duration("30s")
+    buffer_size: Quantity = default_quantity("256Ki")
     log: Log = Log()
 
 

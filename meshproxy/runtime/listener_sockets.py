@@ -103,7 +103,7 @@ def explain_bind_error(address: SocketAddress, error: OSError) -> str:
     """A sentence on why `address` could not be bound, and what would help."""
     match error.errno:
         case errno.EADDRINUSE:
-            return f"{address} is in use by another program; stop that one or change the Service's address or port"
+            return f"{address} is in use by another program; stop that one, or use another address or port"
         case errno.EACCES | errno.EPERM:
             return (
                 f"{address} needs a privilege, since its port is below net.ipv4.ip_unprivileged_port_start; "

@@ -13,8 +13,8 @@ import msgspec
 from meshproxy.base.addresses import SocketAddress
 
 
-class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The base of every snapshot value."""
+class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """The base of every snapshot value; camelCase when encoded, as xDS has it in JSON."""
 
 
 class Transport(enum.StrEnum):

@@ -1,0 +1,70 @@
+"""`meshproxy status`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from meshproxy.base.addresses import SocketAddress
+from meshproxy.cli.client import AdminClient
+from meshproxy.cli.get import print_structured
+from meshproxy.cli.parameters import admin_option, token_option
+from meshproxy.cli.tables import format_age, format_table
+
+Row = dict[str, Any]
+
+
+@click.command()
+@click.option("-o", "--output", type=click.Choice(["json", "yaml"]))
+@admin_option
+@token_option
+def command(output: str | None, admin: SocketAddress, token_file: str | None) -> None:
+    """Show the configuration in force, sources, workers, and what is wrong.
+
+    Exit status 1 when the proxy is not ready, a configuration was refused, or a listener failed.
+    """
+    status = AdminClient(admin, token_file).get("status")
+    if output:
+        print_structured(status, output)
+    else:
+        _print_status(status)
+    sys.exit(0 if status["ready"] and not status["config"]["rejection"] and not status["failedListeners"] else 1)
+
+
+def _print_status(status: Row) -> None:
+    ready = "ready" if status["ready"] else f"not ready: {status['reason']}"
+    uptime = format_age(status["uptime"])
+    click.echo(f"meshproxy {status['version']}  proxy {status['name']}  up {uptime}  {ready}")
+    config = status["config"]
+    click.echo(f"\nConfiguration: {config['version'] or '<none>'}, for {format_age(config['age'])}")
+    click.echo(f"  last good:   {config['lastGood'] or '<none>'}")
+    if config["rejection"]:
+        click.echo(f"  REJECTED:    {config['rejection']} ({format_age(config['rejectionAge'])} ago)")
+    sources = [
+        (each["name"], each["resources"], format_age(each["age"]), each["problem"] or "-") for each in status["sources"]
+    ]
+    click.echo("\n" + format_table(("SOURCE", "RESOURCES", "CHANGED", "PROBLEM"), sources))
+    workers = [
+        (each["id"], each["pid"], each["state"], each["version"], each["restarts"], format_age(each["uptime"]))
+        for each in status["workers"]
+    ]
+    click.echo("\n" + format_table(("WORKER", "PID", "STATE", "CONFIG", "RESTARTS", "UP"), workers))
+    failed = status["failedListeners"]
+    click.echo(f"\nListeners: {status['listeners'] - len(failed)} of {status['listeners']} are listening")
+    for name, problem in failed.items():
+        click.echo(f"  {name}: {problem}")
+    if status["diagnostics"]:
+        click.echo("\nDiagnostics:")
+        for each in status["diagnostics"]:
+            click.echo(f"  {format_finding(each)}")
+
+
+def format_finding(finding: Row) -> str:
+    """A finding as `base.errors.Finding` prints itself."""
+    import msgspec
+
+    from meshproxy.base.errors import Finding
+
+    return str(msgspec.convert(finding, Finding))

@@ -1,0 +1,36 @@
+"""Tables as kubectl prints them: aligned columns, upper-case heads, nothing wrapped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import log2
+
+GAP = "   "
+
+
+def format_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Columns as wide as their widest value; empty values are shown as ``<none>``."""
+    lines = [tuple(heads), *(tuple(str(cell) if cell not in ("", None) else "<none>" for cell in row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
+    return "\n".join(
+        GAP.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def format_age(seconds: float | None) -> str:
+    """``12s``, ``5m``, ``3h``, ``2d``: kubectl's AGE, with the largest unit only."""
+    if seconds is None:
+        return "<unknown>"
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= 2 * size:
+            return f"{int(seconds // size)}{unit}"
+    return f"{int(seconds)}s"
+
+
+def format_bytes(count: float) -> str:
+    """``512 B``, ``1.5 KiB``, ``3.2 GiB``."""
+    if count < 1024:
+        return f"{int(count)} B"
+    units = ("KiB", "MiB", "GiB", "TiB")
+    power = min(int(log2(count)) // 10, len(units))
+    return f"{count / 1024**power:.1f} {units[power - 1]}"

@@ -1,0 +1,63 @@
+"""`meshproxy validate`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+import msgspec
+
+from meshproxy.base.errors import Finding, Severity, errors_in
+from meshproxy.compiler.compile import compile_resources
+from meshproxy.loader.files import read_paths
+from meshproxy.loader.load import SourceText, load
+from meshproxy.loader.places import attach
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(allow_dash=True), metavar="PATH…")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def command(paths: tuple[str, ...], output: str) -> None:
+    """Check manifests as `run` would, and say everything that is wrong with them.
+
+    PATH is a file, a directory, or - for standard input. Exit status 1 when anything is an error.
+    """
+    texts, findings, resources = _check(paths)
+    errors = errors_in(findings)
+    if output == "json":
+        click.echo(json.dumps([json.loads(msgspec.json.encode(finding)) for finding in findings], indent=2))
+    else:
+        for finding in findings:
+            click.echo(str(finding))
+        click.echo(_summary(findings, resources, texts))
+    sys.exit(1 if errors else 0)
+
+
+def _check(paths: tuple[str, ...]) -> tuple[int, tuple[Finding, ...], int]:
+    """(how many texts, everything found, how many resources)."""
+    texts, unreadable = read_paths([Path(path) for path in paths if path != "-"])
+    if "-" in paths:
+        texts.append(SourceText("<stdin>", sys.stdin.buffer.read()))
+    loaded = load(texts)
+    findings = (*unreadable, *loaded.findings)
+    if not errors_in(findings):
+        compiled = compile_resources(loaded.resources)
+        findings = (*findings, *attach(compiled.findings, loaded.places))
+    ordered = sorted(findings, key=lambda finding: (finding.file, finding.line))
+    return len(texts), tuple(ordered), len(loaded.resources)
+
+
+def _summary(findings: tuple[Finding, ...], resources: int, texts: int) -> str:
+    errors = len(errors_in(findings))
+    warnings = sum(1 for finding in findings if finding.severity is Severity.WARNING)
+    counts = [_count(number, what) for number, what in ((errors, "error"), (warnings, "warning")) if number]
+    if errors:
+        return f"{', '.join(counts)} in {_count(texts, 'file')}"
+    also = f", {counts[0]}" if counts else ""
+    return f"valid: {_count(resources, 'resource')} in {_count(texts, 'file')}{also}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
