@@ -66,10 +66,10 @@ class AdminServer:
                 web.post("/api/v1/drain", self._drain),
             ]
         )
-        self._runner = web.AppRunner(app, access_log=None)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         try:
-            site = web.TCPSite(self._runner, self._address.host, self._address.port, shutdown_timeout=1.0)
+            site = web.TCPSite(self._runner, self._address.host, self._address.port)
             await site.start()
         except OSError:
             await self._runner.cleanup()
