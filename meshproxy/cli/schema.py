@@ -43,8 +43,8 @@ def make_schema(kinds: dict[str, tuple[str, Any]]) -> dict[str, Any]:
         properties = definitions[name]["properties"]
         properties["apiVersion"] = {"const": api_version}
         properties["kind"] = {"const": name}
-    for name, value in _special_defaults(shapes):
-        definitions[name[0]]["properties"][name[1]]["default"] = str(value)
+    for struct, field, default in _special_defaults(shapes):
+        definitions[struct]["properties"][field]["default"] = str(default)
     algorithm = definitions.get(Algorithm.__name__)
     if algorithm is not None:
         algorithm["enum"] = [*algorithm["enum"], *IPVS_ALIASES]
@@ -52,16 +52,14 @@ def make_schema(kinds: dict[str, tuple[str, Any]]) -> dict[str, Any]:
     return {"$schema": DIALECT, **({"anyOf": choices} if len(choices) > 1 else choices[0]), "$defs": definitions}
 
 
-def _special_defaults(shapes: Sequence[Any]) -> Iterator[tuple[tuple[str, str], Any]]:
-    """((struct, field), default) of fields whose defaults `msgspec` leaves out, in `shapes` and all that they hold."""
-    for field in (field for shape in shapes for field in msgspec.structs.fields(shape)):
-        parts = [field.type, *get_args(field.type)]
-        yield from _special_defaults([part for part in parts if isinstance(part, type) and issubclass(part, Shape)])
+def _special_defaults(shapes: Sequence[Any]) -> Iterator[tuple[str, str, Any]]:
+    """(struct, field, default) of fields whose defaults `msgspec` leaves out, in `shapes` and all that they hold."""
     for shape in shapes:
         for field in msgspec.structs.fields(shape):
-            if isinstance(field.type, type) and issubclass(field.type, Duration | Quantity):
-                if field.default_factory is not msgspec.NODEFAULT:
-                    yield (shape.__name__, field.encode_name), field.default_factory()
+            parts = [part for part in (field.type, *get_args(field.type)) if isinstance(part, type)]
+            if field.default_factory is not msgspec.NODEFAULT and issubclass(parts[0], Duration | Quantity):
+                yield shape.__name__, field.encode_name, field.default_factory()
+            yield from _special_defaults([part for part in parts if issubclass(part, Shape)])
 
 
 def _special(kind: type) -> dict[str, Any]:

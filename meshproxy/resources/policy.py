@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import enum
 
+import msgspec
+
 from meshproxy.base.durations import Duration
 from meshproxy.resources.meta import Resource, Shape, default_duration
 
@@ -147,8 +149,8 @@ class TrafficPolicySpec(Shape, frozen=True, kw_only=True):
     load_balancing: LoadBalancing = LoadBalancing()
     health_check: HealthCheck | None = None
     outlier_detection: OutlierDetection | None = None
-    connections: Connections = Connections()
-    udp: UDPSessions = UDPSessions()
+    connections: Connections = msgspec.field(default_factory=Connections)
+    udp: UDPSessions = msgspec.field(default_factory=UDPSessions)
     proxy_protocol: ProxyProtocol = ProxyProtocol()
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import enum
 from typing import Literal
 
+import msgspec
+
 from meshproxy.base.durations import Duration, Quantity
 from meshproxy.resources.meta import Resource, Shape, default_duration, default_quantity
 
@@ -55,4 +57,4 @@ class ProxySpec(Shape, frozen=True, kw_only=True):
 class Proxy(Resource, frozen=True, kw_only=True):
     """At most one per configuration."""
 
-    spec: ProxySpec = ProxySpec()
+    spec: ProxySpec = msgspec.field(default_factory=ProxySpec)
