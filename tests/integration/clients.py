@@ -89,10 +89,10 @@ async def is_refused(address: SocketAddress) -> bool:
 
 @dataclass(frozen=True)
 class Failure:
-    """A connection that failed: when it began (loop time), whether it had been opened, and why."""
+    """A connection that failed: when it began (loop time), whether nobody listened, and why."""
 
     began: float
-    opened: bool
+    refused: bool
     why: str
 
 
@@ -132,17 +132,16 @@ class Traffic:
 
     async def _once(self) -> None:
         began = asyncio.get_running_loop().time()
-        opened = False
         try:
             async with asyncio.timeout(PATIENCE):
                 reader, writer = await asyncio.open_connection(self._address.host, self._address.port)
-                opened = True
                 try:
                     self.answered[await self._exchange(reader, writer)] += 1
                 finally:
                     writer.transport.abort()
         except (OSError, EOFError, TimeoutError) as error:
-            self.failures.append(Failure(began, opened, f"{type(error).__name__}: {error}"))
+            refused = isinstance(error, ConnectionRefusedError)
+            self.failures.append(Failure(began, refused, f"{type(error).__name__}: {error}"))
 
     @staticmethod
     async def _exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
