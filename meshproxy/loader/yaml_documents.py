@@ -21,6 +21,7 @@ MAX_ALIASED_NODES = 100_000
 
 _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CORE_TAG = "tag:yaml.org,2002:"
+_CORE_TAGS = frozenset({"str", "int", "float", "bool", "null", "map", "seq"})
 
 
 class Map(dict[str, Any]):
@@ -188,9 +189,11 @@ class _Builder:
         tag: str = event.tag or ""
         if tag in ("", "!"):
             return ""
-        if not tag.startswith(_CORE_TAG):
-            raise self._failure(line, f"the tag {tag} means nothing here; remove it")
-        return tag.removeprefix(_CORE_TAG)
+        name = tag.removeprefix(_CORE_TAG)
+        if name == tag or name not in _CORE_TAGS:
+            shown = tag if name == tag else f"!!{name}"
+            raise self._failure(line, f"the tag {shown} means nothing here; remove it")
+        return name
 
     def _failure(self, line: int, message: str) -> ConfigError:
         return _failure(self._file, line, message)

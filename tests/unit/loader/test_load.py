@@ -1,0 +1,216 @@
+# ruff: noqa: E501 a table reads best with a case on a line
+"""Manifests that are wrong, and what is said about them; and that nothing else ever happens."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from meshproxy.base.errors import errors_in
+from meshproxy.loader.load import Loaded, SourceText, load
+from meshproxy.resources import Service, TrafficPolicy
+from meshproxy.resources.policy import Algorithm
+
+
+def load_text(text: str | bytes) -> Loaded:
+    return load([SourceText("m.yaml", text.encode() if isinstance(text, str) else text)])
+
+
+def said(text: str | bytes) -> list[str]:
+    return [str(finding) for finding in load_text(text).findings]
+
+
+SERVICE = "apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec:\n"
+WORKLOAD = "apiVersion: meshproxy.dev/v1\nkind: Workload\nmetadata: {name: w}\nspec: "
+POLICY = "apiVersion: meshproxy.dev/v1\nkind: TrafficPolicy\nmetadata: {name: p}\nspec:\n"
+TARGET = "  targetRefs: [{kind: Service, name: s}]\n"
+PROXY = "apiVersion: meshproxy.dev/v1\nkind: Proxy\nmetadata: {name: x}\nspec: "
+SLICE = "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: e, labels: {kubernetes.io/service-name: s}}\n"
+
+CASES = {
+    "broken YAML": ("a: [1\nb: 2\n", "m.yaml:2: not valid YAML"),
+    "duplicate key": (SERVICE + "  ports: []\n  ports: []\n", "m.yaml:6: the key 'ports' is here twice; it was already given on line 5"),
+    "tab": ("a:\n\tb: 1\n", "m.yaml:2: not valid YAML"),
+    "not UTF-8": (b"a: b\nc: \xff\n", "m.yaml:2: byte 8 is not UTF-8"),
+    "NUL": (b"a: \0\n", "m.yaml:1: the character"),
+    "merge key": ("a: &x {b: 1}\nc: {<<: *x}\n", "m.yaml:2: merge keys (<<)"),
+    "tag": ("a: !!python/object:os.system x\n", "m.yaml:1: the tag !!python/object:os.system means nothing here"),
+    "foreign tag": ("a: !ruby/object x\n", "the tag !ruby/object means nothing here"),
+    "deep": ("[" * 100 + "]" * 100, "nested more than 64 levels deep"),
+    "alias to nothing": ("a: *b\n", "m.yaml:1:"),
+    "not a mapping": ("- a\n", "m.yaml:1: a document must be a mapping"),
+    "no kind": ("apiVersion: v1\n", "m.yaml:1: kind: this field is required"),
+    "unknown kind": ("apiVersion: v1\nkind: Servce\n", "m.yaml:2: Servce: kind: unknown kind Servce (did you mean Service?)"),
+    "wrong apiVersion": ("apiVersion: v2\nkind: Service\n", "m.yaml:1: Service: apiVersion: Service is known as v1, not v2"),
+    "unknown field": (SERVICE + "  ports: [{port: 80, targetport: 1}]\n", "m.yaml:5: Service/s: spec.ports[0].targetport: unknown field (did you mean targetPort?)"),
+    "wrong type": (SERVICE + "  ports: [{port: eighty}]\n", "spec.ports[0].port: expected a whole number, found the string 'eighty'"),
+    "missing name": ("apiVersion: v1\nkind: Service\nmetadata: {}\n", "metadata.name: this field is required"),
+    "label not a string": (SERVICE.replace("name: s", "name: s, labels: {a: yes, b: true}") + "  ports: [{port: 80}]\n", "m.yaml:3: Service/s: metadata.labels.b: expected a string, found true; put it in quotes"),
+    "enum": (SERVICE + "  type: Nodeport\n  ports: [{port: 80}]\n", "spec.type: the string 'Nodeport' is none of ClusterIP, NodePort, LoadBalancer, ExternalName (did you mean NodePort?)"),
+    "SCTP": (SERVICE + "  ports: [{port: 80, protocol: SCTP}]\n", "the string 'SCTP' is none of TCP, UDP"),
+    "name": ("apiVersion: v1\nkind: Service\nmetadata: {name: A_b}\nspec: {ports: [{port: 80}]}\n", "metadata.name: 'A_b' is no DNS label"),
+    "port range": (SERVICE + "  ports: [{port: 0}]\n", "spec.ports[0].port: 0 is no port; it must be between 1 and 65535"),
+    "no ports": (SERVICE + "  selector: {a: b}\n", "spec.ports: at least one port is required"),
+    "unnamed ports": (SERVICE + "  ports: [{port: 80}, {port: 81}]\n", "spec.ports[0].name: is required when a Service has several ports"),
+    "same name": (SERVICE + "  ports: [{name: a, port: 80}, {name: a, port: 81}]\n", "spec.ports[1].name: the name 'a' is here twice"),
+    "same port": (SERVICE + "  ports: [{name: a, port: 80}, {name: b, port: 80}]\n", "spec.ports[1].port: 80/TCP is here twice"),
+    "node port range": (SERVICE + "  type: NodePort\n  ports: [{port: 80, nodePort: 80}]\n", "nodePort: 80 is out of range; node ports are between 30000 and 32767"),
+    "node port type": (SERVICE + "  ports: [{port: 80, nodePort: 30000}]\n", "nodePort: needs type: NodePort or LoadBalancer"),
+    "cluster IP": (SERVICE + "  clusterIP: 1.2.3\n  ports: [{port: 80}]\n", "spec.clusterIP: '1.2.3' is not an IP address"),
+    "cluster IPs": (SERVICE + "  clusterIP: 127.96.0.1\n  clusterIPs: [127.96.0.2]\n  ports: [{port: 80}]\n", "spec.clusterIPs[0]: must be spec.clusterIP, 127.96.0.1"),
+    "family": (SERVICE + "  clusterIP: 127.96.0.1\n  ipFamilies: [IPv6]\n  ports: [{port: 80}]\n", "spec.ipFamilies[0]: IPv6 is not the family of 127.96.0.1"),
+    "headless NodePort": (SERVICE + "  clusterIP: None\n  type: NodePort\n  ports: [{port: 80}]\n", "spec.clusterIP: cannot be None for a Service of type NodePort"),
+    "external name": (SERVICE + "  type: ExternalName\n", "spec.externalName: is required"),
+    "affinity": (SERVICE + "  ports: [{port: 80}]\n  sessionAffinity: ClientIP\n  sessionAffinityConfig: {clientIP: {timeoutSeconds: 0}}\n", "timeoutSeconds: 0 is out of range; it must be between 1 and 86400"),
+    "affinity off": (SERVICE + "  ports: [{port: 80}]\n  sessionAffinityConfig: {clientIP: {timeoutSeconds: 5}}\n", "spec.sessionAffinityConfig: needs sessionAffinity: ClientIP"),
+    "source ranges": (SERVICE + "  type: LoadBalancer\n  loadBalancerSourceRanges: [10.0.0.1/8]\n  ports: [{port: 80}]\n", "did you mean 10.0.0.0/8?"),
+    "unsupported": (SERVICE + "  loadBalancerClass: x\n  ports: [{port: 80}]\n", "spec.loadBalancerClass: warning: this field is known but not supported yet"),
+    "workload address": (WORKLOAD + "{address: example.com}\n", "spec.address: 'example.com' is not an IP address"),
+    "workload weight": (WORKLOAD + "{address: 10.0.0.1, weight: -1}\n", "spec.weight: -1 is out of range"),
+    "workload port name": (WORKLOAD + "{address: 10.0.0.1, ports: {HTTP: 80}}\n", "spec.ports.HTTP: 'HTTP' is no port name"),
+    "slice family": (SLICE + "addressType: IPv6\nendpoints: [{addresses: [10.0.0.1]}]\n", "endpoints[0].addresses[0]: 10.0.0.1 is not of the slice's addressType, IPv6"),
+    "slice FQDN": (SLICE + "addressType: FQDN\n", "addressType: FQDN is not supported yet"),
+    "slice empty": (SLICE + "addressType: IPv4\nendpoints: [{addresses: []}]\n", "endpoints[0].addresses: must hold 1 to 100 addresses"),
+    "duration": (POLICY + TARGET + "  connections: {connectTimeout: 5}\n", "spec.connections.connectTimeout: 5 has no unit; write 5s if you mean seconds"),
+    "duration word": (POLICY + TARGET + "  connections: {connectTimeout: soon}\n", "'soon' is not a duration; write a number and a unit"),
+    "check": (POLICY + TARGET + "  healthCheck: {tcp: {}, http: {}}\n", "spec.healthCheck: needs exactly one of tcp and http"),
+    "statuses": (POLICY + TARGET + "  healthCheck: {http: {expectedStatuses: [2xx]}}\n", "expectedStatuses[0]: '2xx' is no HTTP status (200)"),
+    "algorithm": (POLICY + TARGET + "  loadBalancing: {algorithm: LeastConns}\n", "(did you mean LeastConnections?)"),
+    "target": (POLICY + "  targetRefs: [{kind: service, name: s}]\n", "not to service (did you mean Service?)"),
+    "percent": (POLICY + TARGET + "  outlierDetection: {maxEjectionPercent: 101}\n", "maxEjectionPercent: 101 is out of range"),
+    "workers": (PROXY + "{workers: 0}\n", "spec.workers: 0 is out of range; it must be between 1 and 256"),
+    "workers word": (PROXY + "{workers: many}\n", "spec.workers: expected a whole number or 'auto', found the string 'many'"),
+    "CIDR": (PROXY + "{serviceCIDR: 10.0.0.1/8}\n", "spec.serviceCIDR: '10.0.0.1/8' has host bits set; did you mean 10.0.0.0/8?"),
+    "admin": (PROXY + "{admin: {address: 0.0.0.0:15000}}\n", "spec.admin.address: an address that is not loopback needs tokenFile"),
+    "buffer": (PROXY + "{bufferSize: 1Ki}\n", "spec.bufferSize: 1024 is out of range"),
+    "two proxies": (PROXY + "{}\n---\n" + PROXY.replace("name: x", "name: y") + "{}\n", "m.yaml:6: Proxy/y: there can be only one Proxy; another is in m.yaml:1"),
+    "same name twice": (WORKLOAD + "{address: 10.0.0.1}\n---\n" + WORKLOAD + "{address: 10.0.0.2}\n", "m.yaml:8: Workload/w: metadata.name: there is one of this name already, in m.yaml:1"),
+    "ignored": ("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\n", "m.yaml:2: Deployment/d: kind: warning: Deployment says nothing to meshproxy"),
+    "route": ("apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: d}\n", "unknown kind HTTPRoute"),
+    "list": ("apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Servce\n", "m.yaml:5: Servce: kind: unknown kind"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_is_said(case: str) -> None:
+    text, expected = CASES[case]
+    messages = said(text)
+    assert any(expected in message for message in messages), messages
+
+
+def test_everything_is_said_at_once_in_the_order_of_the_file() -> None:
+    text = (
+        SERVICE
+        + "  prots: []\n  clusterIP: 1.2.3\n  ports:\n  - {name: a, port: 99999}\n  - {name: b, port: 80, targetPort: [x]}\n---\nkind: 3\n"
+    )
+    lines = [finding.line for finding in load_text(text).findings]
+    assert lines == sorted(lines)
+    assert len(lines) >= 5
+
+
+def test_the_right_words_are_understood() -> None:
+    text = (
+        "# JSON is YAML, and so is nothing\n---\n---\n"
+        '{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s", "namespace": "no"},\n'
+        ' "spec": {"ports": [{"port": 80, "targetPort": "http"}], "selector": {"on": "off"}}}\n'
+        "---\n" + POLICY + TARGET + "  loadBalancing: {algorithm: wlc}\n  connections: {idleTimeout: 1h30m}\n"
+    )
+    loaded = load_text(text)
+    assert loaded.findings == ()
+    service, policy = loaded.resources
+    assert isinstance(service, Service)
+    assert isinstance(policy, TrafficPolicy)
+    assert (service.metadata.namespace, service.spec.selector) == ("no", {"on": "off"})
+    assert policy.spec.load_balancing.algorithm is Algorithm.LEAST_CONNECTIONS
+    assert float(policy.spec.connections.idle_timeout) == 5400
+
+
+def test_places_know_the_line_of_a_field() -> None:
+    loaded = load_text(SERVICE + "  ports:\n  - name: a\n    port: 80\n  - name: b\n    port: 81\n")
+    place = loaded.places["Service/s"]
+    assert (place.file, place.line_of("spec.ports[1].port"), place.line_of("spec.ports[1].nodePort")) == (
+        "m.yaml",
+        9,
+        8,
+    )
+
+
+def test_a_yaml_bomb_is_refused_quickly() -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
+    assert any("aliases stand for more than" in message for message in said("\n".join(lines)))
+
+
+def test_ten_megabytes_of_nonsense_are_refused() -> None:
+    assert errors_in(load_text(b"\x07garbage: [" * 1_000_000).findings)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=200))
+def test_any_bytes_give_findings_or_resources(data: bytes) -> None:
+    load_text(data)
+
+
+SNIPPETS = st.sampled_from(
+    [
+        "apiVersion",
+        "kind",
+        "metadata",
+        "spec",
+        "v1",
+        "Service",
+        "name",
+        "ports",
+        "port",
+        "80",
+        "x",
+        "[",
+        "]",
+        "{",
+        "}",
+        ": ",
+        ", ",
+        "\n",
+        "  ",
+        "- ",
+        "&a ",
+        "*a",
+        "<<",
+        "---\n",
+        '"',
+        "'",
+        "null",
+        "|",
+        "!!int ",
+        "meshproxy.dev/v1",
+    ]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(SNIPPETS, max_size=40).map("".join))
+def test_any_yaml_like_text_gives_findings_or_resources(text: str) -> None:
+    load_text(text)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    kind=st.sampled_from(["Service", "Workload", "TrafficPolicy", "Proxy", "EndpointSlice", "Endpoints"]), spec=VALUES
+)
+def test_any_document_of_a_known_kind_gives_findings_or_a_resource(kind: str, spec: object) -> None:
+    import json
+
+    from meshproxy.resources import KINDS
+
+    api_version = {name: version for version, name in KINDS}[kind]
+    document = {"apiVersion": api_version, "kind": kind, "metadata": {"name": "x"}, "spec": spec}
+    loaded = load_text(json.dumps(document))
+    assert loaded.resources or errors_in(loaded.findings)
