@@ -58,6 +58,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--endpoints", type=int, default=10_000, help="that the reload changes")
     parser.add_argument("--peers", nargs="+", choices=ALL, default=ALL)
     parser.add_argument("--scenarios", nargs="+", choices=SCENARIOS, default=SCENARIOS)
+    parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where JSON and plot go")
     parser.add_argument("--write-docs", action="store_true", help="put the tables into docs/benchmarks.md")
     options = parser.parse_args(arguments)
     if options.quick:
@@ -158,15 +159,15 @@ def _version(name: str) -> str:
 
 
 def _write(results: Results, options: argparse.Namespace) -> None:
-    RESULTS.mkdir(exist_ok=True)
-    write_json(results, RESULTS / "l4.json")
+    options.results.mkdir(parents=True, exist_ok=True)
+    write_json(results, options.results / "l4.json")
     try:
-        write_plot(results, RESULTS / "l4.png")
+        write_plot(results, options.results / "l4.png")
     except ImportError:
         print("no plot: matplotlib is not installed (pip install 'meshproxy[bench]')", file=sys.stderr)
     if options.write_docs:
         write_docs(results, DOCS)
-    print(f"written to {RESULTS}{', ' + str(DOCS) if options.write_docs else ''}", file=sys.stderr)
+    print(f"written to {options.results}{', ' + str(DOCS) if options.write_docs else ''}", file=sys.stderr)
 
 
 if __name__ == "__main__":

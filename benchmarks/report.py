@@ -71,7 +71,7 @@ def load_rows(results: Results) -> Iterator[Row]:
             yield (
                 load.scenario,
                 proxy,
-                f"{rate:,.0f} {load.unit}s",
+                f"{rate:,.0f} {load.units}",
                 f"{middle(each.cpu_us for each in samples):.1f} µs",
                 f"{middle(each.p99_ms for each in samples):.2f} ms",
                 f"{cpu_ratio(results, load.scenario, proxy):.2f}",

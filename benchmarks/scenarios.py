@@ -39,10 +39,11 @@ class IdleSample:
 
 @dataclass(frozen=True)
 class Load:
-    """One kind of load; `unit` is what is counted, `scale` how many of them a request is."""
+    """One kind of load; `unit` (`units`) is what is counted, `scale` how many of them a request is."""
 
     scenario: str
     unit: str
+    units: str
     path: str
     connections: int
     close: bool = False
@@ -50,9 +51,9 @@ class Load:
 
 
 LOADS = (
-    Load("small", "request", "/", SMALL_CONNECTIONS),
-    Load("bulk", "MB", "/bulk", BULK_CONNECTIONS, scale=BULK_BYTES / 1e6),
-    Load("connections", "connection", "/", SHORT_CONNECTIONS, close=True),
+    Load("small", "request", "requests", "/", SMALL_CONNECTIONS),
+    Load("bulk", "MB", "MB", "/bulk", BULK_CONNECTIONS, scale=BULK_BYTES / 1e6),
+    Load("connections", "connection", "connections", "/", SHORT_CONNECTIONS, close=True),
 )
 
 

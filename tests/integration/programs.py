@@ -24,6 +24,8 @@ PACKAGES = {
     "redis-benchmark": "redis-tools",
     "redis-cli": "redis-tools",
     "redis-server": "redis-server",
+    "setpriv": "util-linux",
+    "wrk": "wrk",
 }
 
 

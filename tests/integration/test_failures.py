@@ -6,17 +6,21 @@ import asyncio
 import os
 import signal
 import socket
+from pathlib import Path
 
 import pytest
 
 from meshproxy.base.addresses import SocketAddress
-from tests.integration.addresses import BACKENDS, free_address
+from tests.integration.addresses import BACKENDS, free_address, free_host
 from tests.integration.backends import make_backends
 from tests.integration.clients import PATIENCE, Client, is_refused, shares, traffic, who_answers
 from tests.integration.conditions import wait_until
+from tests.integration.conftest import MakeProxy
 from tests.integration.manifests import make_policy, make_service, make_workload
+from tests.integration.programs import require
 from tests.integration.proxy_process import ProxyProcess
 
+PRIVILEGED = 81
 QUICK_CHECK = {"tcp": {}, "interval": "200ms", "timeout": "200ms", "unhealthyThreshold": 2, "healthyThreshold": 1}
 
 
@@ -159,6 +163,31 @@ async def test_a_port_in_use_fails_alone(proxy: ProxyProcess, address: SocketAdd
     assert status == 0
     row = next(line for line in output.splitlines() if str(taken) in line)
     assert "in use" in row
+
+
+def _first_unprivileged_port() -> int:
+    return int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
+
+
+async def test_a_privileged_port_without_rights_fails_alone(
+    make_proxy_process: MakeProxy, address: SocketAddress
+) -> None:
+    require("setpriv")
+    if _first_unprivileged_port() <= PRIVILEGED:
+        pytest.skip(f"port {PRIVILEGED} is not privileged here (net.ipv4.ip_unprivileged_port_start)")
+    without_rights = ("setpriv", "--bounding-set=-net_bind_service", "--inh-caps=-net_bind_service")
+    proxy = make_proxy_process(*(without_rights if os.geteuid() == 0 else ()))
+    (backend,) = make_backends(1)
+    privileged = SocketAddress(free_host(), PRIVILEGED)
+    async with backend:
+        proxy.expected_errors.append(str(privileged))
+        documents = (make_service(address), make_service(privileged, name="privileged", selector={"app": "backend"}))
+        proxy.configure(*documents, make_workload(backend.address, backend.name))
+        await proxy.start()
+        assert await who_answers(address) == backend.name
+        _, output = await proxy.meshproxy("get", "listeners")
+    row = next(line for line in output.splitlines() if str(privileged) in line)
+    assert "CAP_NET_BIND_SERVICE" in row
 
 
 async def test_silent_clients_do_not_hinder_others(proxy: ProxyProcess, address: SocketAddress) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 
 from meshproxy.base.addresses import SocketAddress
@@ -42,6 +43,32 @@ async def test_a_path_that_is_not_there_ends_with_its_name(proxy: ProxyProcess) 
     await proxy.spawn()
     assert await proxy.exit_status() in {1, 2}
     assert str(proxy.manifests) in proxy.log_text()
+
+
+async def test_an_empty_directory_is_served_until_something_comes(proxy: ProxyProcess, address: SocketAddress) -> None:
+    """Nothing to do is no error: the files may come later. Said all the same."""
+    (backend,) = make_backends(1)
+    async with backend:
+        await proxy.start("--admin", str(proxy.admin))
+        _, output = await proxy.meshproxy("status")
+        assert "the directory holds no" in output
+        proxy.configure(make_service(address), make_workload(backend.address, backend.name))
+        await wait_until(lambda: _is_open(address), "the Service that came is served")
+        assert await who_answers(address) == backend.name
+
+
+async def _is_open(address: SocketAddress) -> bool:
+    return not await is_refused(address)
+
+
+async def test_ten_megabytes_of_nonsense_are_refused_quickly(proxy: ProxyProcess) -> None:
+    proxy.expected_errors.append(".")
+    (proxy.manifests / "nonsense.yaml").write_bytes(os.urandom(10 << 20))
+    await proxy.spawn()
+    async with asyncio.timeout(10):
+        assert await proxy.exit_status() == 1
+    assert "nonsense.yaml" in proxy.log_text()
+    assert len(proxy.log_text()) < 10_000
 
 
 async def test_a_bad_reload_keeps_serving_and_says_why(proxy: ProxyProcess, address: SocketAddress) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import click
 import pytest
-from meshproxy.cli.main import main
 
+from meshproxy.cli.main import main
 from tests.meta.project import ROOT, markdown_files, relative, shell_commands
 
 _LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)[^)]*\)")
@@ -67,8 +67,7 @@ def test_the_readme_has_its_two_commands() -> None:
 
 def test_every_subcommand_is_documented_and_no_other() -> None:
     text = (ROOT / "docs" / "cli.md").read_text()
-    headings = set(re.findall(r"^#+ .*?`meshproxy ([a-z]+)", text, re.MULTILINE))
-    assert headings == set(_subcommands())
+    assert set(re.findall(r"`meshproxy ([a-z]+)", text)) == set(_subcommands())
 
 
 @pytest.mark.parametrize("path", markdown_files(), ids=relative)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 from meshproxy.telemetry.prometheus import METRICS
-
 from tests.meta.project import ROOT
 
 
