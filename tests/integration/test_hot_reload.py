@@ -11,7 +11,7 @@ from tests.integration.addresses import free_address
 from tests.integration.backends import Backend, make_backends
 from tests.integration.clients import Client, is_refused, shares, traffic, who_answers
 from tests.integration.conditions import wait_until
-from tests.integration.manifests import make_policy, make_proxy, make_service, make_workload, to_yaml
+from tests.integration.manifests import make_policy, make_proxy, make_service, make_slice, make_workload, to_yaml
 from tests.integration.proxy_process import ProxyProcess
 
 RELOADS = 200
@@ -170,3 +170,44 @@ async def test_two_hundred_reloads_under_load_fail_no_connection(proxy: ProxyPro
                 await load.reach(wanted)
     assert load.failures == []
     assert load.total > 4 * RELOADS
+
+
+async def test_reloading_ten_thousand_endpoints_fails_no_connection(
+    proxy: ProxyProcess, address: SocketAddress
+) -> None:
+    """All of them change at once, in the Service that is used and in another one."""
+    (backend,) = make_backends(1)
+    large = free_address()
+    async with backend:
+        proxy.configure(make_service(address), make_workload(backend.address, backend.name))
+        await proxy.start()
+        async with traffic(address, limit=20_000) as load:
+            for port in (8080, 8081):
+                proxy.write("large.yaml", _many_endpoints(large, port))
+                await wait_until(lambda port=port: _has_endpoints(proxy, port), "they are in force", 60)  # type: ignore[misc]
+    assert load.failures == []
+    assert load.answered[backend.name] > 100
+
+
+def _many_endpoints(service: SocketAddress, port: int) -> str:
+    slices = [
+        make_slice(
+            port,
+            [{"addresses": [f"127.{220 + number}.{index >> 8}.{index & 255}"]} for index in range(256, 1256)],
+            service="large",
+            name=f"large-{number}",
+        )
+        for number in range(10)
+    ]
+    return to_yaml(make_service(service, name="large", selector={}), *slices)
+
+
+async def _has_endpoints(proxy: ProxyProcess, port: int) -> bool:
+    """Whether every worker has acknowledged a configuration whose endpoints have `port`."""
+    status = await proxy.get("/api/v1/status")
+    in_force = {worker["version"] for worker in status["workers"]} == {status["config"]["version"]}
+    if not in_force:
+        return False
+    config = await proxy.get("/api/v1/config")
+    large = [each for each in config["assignments"] if each["cluster"].startswith("default/large")]
+    return bool(large) and large[0]["endpoints"][0]["address"][1] == port and len(large[0]["endpoints"]) == 10_000
