@@ -58,7 +58,7 @@ class _Rotation(WeightClass, Generic[M]):
 class RoundRobin(Membership[M]):
     """IPVS `rr` and `wrr`: classes of equal weight take turns by their shares, members within one class in order.
 
-    As smooth as nginx: weights 5, 1, 1 give a b a a a c a, over and over.
+    As smooth as nginx: weights 5, 1, 1 give a b a a c a a over and over, beginning anywhere in it.
     """
 
     __slots__ = ("_random", "_turns")

@@ -251,6 +251,17 @@ class Connection:
             return 0
         return self._upload.moved + self._download.moved
 
+    def pump_refused(self, pump: Pump) -> None:
+        """Implements `pump.PumpOwner`.
+
+        What an upstream answered before it hung up is still owed to the client; to a client
+        that is gone nothing is.
+        """
+        if pump is self._upload:
+            self.pump_ended()
+        else:
+            self.abort()
+
     def settle(self) -> None:
         """Implements `upstream.Attached`."""
         if self._upload is None or self._download is None:
@@ -286,10 +297,9 @@ class Connection:
             return
         self._downstream = None
         self._cancel_timer()
-        if self._upload is None:
-            self._reactor.remove_reader(downstream)
         if self._upstream_socket is not None:
             self._leave_upstream()
+        self._reactor.forget(downstream)
         downstream.close()
         if self._entered:
             self._entered = False
@@ -308,13 +318,9 @@ class Connection:
         upstream = self.upstream
         upstream.detach(self)
         self._cluster.release(upstream)
-        if self._upload is not None and self._download is not None:
-            self._upload.stop()
-            self._download.stop()
-            self._upload = self._download = None
-        elif self._upstream_socket is not None:
-            self._reactor.remove_writer(self._upstream_socket)
+        self._upload = self._download = None
         if self._upstream_socket is not None:
+            self._reactor.forget(self._upstream_socket)
             self._upstream_socket.close()
             self._upstream_socket = None
 

@@ -24,16 +24,24 @@ _log = logging.getLogger(__name__)
 class ListenerCounters:
     """A listener's counts: see `snapshot.messages.ListenerStats`."""
 
-    __slots__ = ("accepted", "active", "denied", "malformed", "overflowed", "refused", "reported")
+    __slots__ = ("accepted", "active", "denied", "dropped", "malformed", "overflowed", "refused", "reported")
 
     def __init__(self) -> None:
         self.active = self.accepted = self.refused = self.denied = self.overflowed = self.malformed = 0
+        self.dropped = 0
         self.reported: ListenerStats | None = None
 
     def statistics(self, listener: str) -> ListenerStats:
         """The counts now, as they are reported to the supervisor."""
         return ListenerStats(
-            listener, self.active, self.accepted, self.refused, self.denied, self.overflowed, self.malformed
+            listener,
+            self.active,
+            self.accepted,
+            self.refused,
+            self.denied,
+            self.overflowed,
+            self.malformed,
+            self.dropped,
         )
 
 

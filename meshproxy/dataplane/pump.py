@@ -6,8 +6,7 @@ it copy what was not taken, stop reading, and wait until the socket is writable:
 reader pauses the fast writer, and a direction never holds more than one buffer.
 
 A pump ends when its source says so (a FIN, passed on as a FIN: half-close) or when its sink
-refuses bytes. In the second case the other direction goes on: what an upstream answered
-before it hung up is still owed to the client.
+refuses bytes. What that means for the other direction is the connection's to say.
 """
 
 from __future__ import annotations
@@ -27,6 +26,10 @@ class PumpOwner(Protocol):
 
     def pump_failed(self) -> None:
         """The source is broken (reset, timed out): nothing more can be expected of either side."""
+        ...
+
+    def pump_refused(self, pump: Pump) -> None:
+        """The sink takes nothing more; `pump` has ended."""
         ...
 
 
@@ -139,4 +142,4 @@ class Pump:
 
     def _sink_refused(self) -> None:
         self.stop()
-        self._owner.pump_ended()
+        self._owner.pump_refused(self)

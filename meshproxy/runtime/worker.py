@@ -66,7 +66,6 @@ class Worker:
         self._drain_timeout = ProxySettings().drain_timeout
         self._reactor = Reactor(loop, BUFFER_SIZE, DescriptorBudget(_descriptor_limit()))
         self._data_plane = DataPlane(self._reactor, Random(), self._send)
-        self._reactor.wheel.start(loop)
         self._channel = Channel(loop, control, self._received, self._supervisor_gone)
         self._send(Hello(os.getpid()))
         self._report()

@@ -116,7 +116,8 @@ class ListenerStats(msgspec.Struct, frozen=True, array_like=True):
     """Cumulative counts of one listener since the worker started; `active` is a gauge.
 
     `refused`: no endpoint could be used. `denied`: the source is not allowed. `overflowed`:
-    the connection limit and its queue were full. `malformed`: no valid PROXY header.
+    the connection limit and its queue were full. `malformed`: no valid PROXY header. `dropped`:
+    datagrams of open sessions that a socket had no room for or that were too large.
     """
 
     listener: str
@@ -126,6 +127,7 @@ class ListenerStats(msgspec.Struct, frozen=True, array_like=True):
     denied: int
     overflowed: int
     malformed: int
+    dropped: int = 0
 
 
 class Stats(Message, frozen=True):

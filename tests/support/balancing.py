@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 import meshproxy.balancing
 from meshproxy.balancing.api import Balancer, Member
@@ -16,6 +16,7 @@ from meshproxy.balancing.factory import make_balancer
 from meshproxy.base.stable_hash import stable_hash
 from meshproxy.snapshot.model import Algorithm
 
+T = TypeVar("T")
 _PACKAGE = str(Path(meshproxy.balancing.__file__).parent)
 
 
@@ -35,6 +36,16 @@ def make_filled(algorithm: Algorithm, members: Sequence[Member], seed: int = 1) 
     balancer = make_balancer(algorithm, Random(seed).random)
     replace(balancer, members)
     return balancer
+
+
+def finish(building: Generator[None, None, T]) -> T:
+    """Run all steps of building a table."""
+    while True:
+        try:
+            next(building)
+        except StopIteration as finished:
+            table: T = finished.value
+            return table
 
 
 def client(number: int) -> int:

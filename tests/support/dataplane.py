@@ -29,7 +29,6 @@ class Plane:
         loop = asyncio.get_running_loop()
         self.transport = transport
         self.reactor = Reactor(loop, 65536, DescriptorBudget(10_000))
-        self.reactor.wheel.start(loop)
         self.failing: list[EndpointFailing] = []
         self.plane = DataPlane(self.reactor, Random(1), self.failing.append)
         self.snapshot = EMPTY
@@ -101,7 +100,7 @@ class Plane:
         self.plane.stop_accepting()
         self.plane.abort_connections()
         self._sockets.close()
-        self.reactor.wheel.stop()
+        self.reactor.close()
 
 
 async def wait_until(condition: Callable[[], bool]) -> None:
