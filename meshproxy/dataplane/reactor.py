@@ -60,7 +60,6 @@ class Reactor:
         self.now: Callable[[], float] = loop.time
         self.wheel = TimerWheel(loop.time)
         self.budget = budget
-        self.datagram = memoryview(bytearray(MAX_DATAGRAM))
         self.resize_buffer(buffer_size)
         loop.add_reader(self._epoll, self._dispatch)
         self.wheel.start(loop)

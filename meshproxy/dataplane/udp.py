@@ -16,7 +16,7 @@ from meshproxy.dataplane import pktinfo
 from meshproxy.dataplane.cluster import Cluster
 from meshproxy.dataplane.listener import ListenerCounters, SourceFilter
 from meshproxy.dataplane.reactor import Reactor
-from meshproxy.dataplane.udp_session import BATCH, DESCRIPTORS, Flow, Peer, UDPSession
+from meshproxy.dataplane.udp_session import BATCH, DESCRIPTORS, RECEIVED, Flow, Peer, UDPSession
 from meshproxy.protocols import proxy_protocol
 from meshproxy.snapshot import model
 from meshproxy.telemetry.logs import RateLimited
@@ -81,14 +81,14 @@ class UDPListener:
                 return
             except OSError:
                 continue  # an ICMP error, because of some client (udp(7)): says nothing about the socket
-            self._received(self.reactor.datagram[:size], peer, local)
+            self._received(RECEIVED[:size], peer, local)
 
     def _receive_here(self) -> tuple[int, Peer, bytes]:
-        size, peer = self._socket.recvfrom_into(self.reactor.datagram)
+        size, peer = self._socket.recvfrom_into(RECEIVED)
         return size, peer, b""
 
     def _receive_anywhere(self) -> tuple[int, Peer, bytes]:
-        size, ancillary, _, peer = self._socket.recvmsg_into((self.reactor.datagram,), pktinfo.SPACE)
+        size, ancillary, _, peer = self._socket.recvmsg_into((RECEIVED,), pktinfo.SPACE)
         return size, peer, pktinfo.reply_source(ancillary)
 
     def _received(self, datagram: memoryview, peer: Peer, local: bytes) -> None:

@@ -31,6 +31,11 @@ DESCRIPTORS = 1
 REPEATABLE = 1500
 """Bytes of the largest datagram kept until it is answered, to be sent again: an Ethernet frame's."""
 
+MAX_DATAGRAM = 65535
+"""Bytes that no datagram exceeds (RFC 768 §Length), whatever `bufferSize` says."""
+RECEIVED = memoryview(bytearray(MAX_DATAGRAM))
+"""Where a worker receives datagrams: valid inside one callback, as no more than one is under way."""
+
 Peer = tuple[str, int] | tuple[str, int, int, int]
 """A client's address as a socket gives it; for IPv6 with flow label and scope."""
 Flow = tuple[Peer, bytes, SocketAddress | None]
@@ -179,12 +184,11 @@ class UDPSession:
         return False
 
     def _readable(self) -> None:
-        buffer = self._listener.reactor.datagram
         for _ in range(BATCH):
             if self._socket is None:
                 return
             try:
-                size = self._socket.recv_into(buffer)
+                size = self._socket.recv_into(RECEIVED)
             except OSError as error:
                 if error.errno not in _DATAGRAM_LOST:
                     self._fail_over(error)
@@ -193,7 +197,7 @@ class UDPSession:
                 self._upstream_answered()
             self._received += size
             self._datagrams += 1
-            self._listener.reply(buffer[:size], self._peer, self._control)
+            self._listener.reply(RECEIVED[:size], self._peer, self._control)
 
     def _upstream_answered(self) -> None:
         self._answered, self._first, self._tried = True, None, ()
