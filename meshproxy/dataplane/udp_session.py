@@ -151,7 +151,7 @@ class UDPSession:
         self.settle()
         self.upstream.detach(self)
         self.cluster.release(self.upstream)
-        self._listener.reactor.remove_reader(self._socket)
+        self._listener.reactor.forget(self._socket)
         self._socket.close()
         self._socket = None
 

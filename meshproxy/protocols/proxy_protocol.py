@@ -1,6 +1,7 @@
 """HAProxy's PROXY protocol, versions 1 and 2 (proxy-protocol.txt of HAProxy 2.8).
 
-Any bytes give a `Header`, None (more are needed), or a `ProtocolError`.
+Any bytes give a `Header`, None (more are needed), or a `ProtocolError`. Nothing is guessed: what
+begins otherwise is an error, as §2 demands, lest clients make up addresses.
 """
 
 from __future__ import annotations
@@ -12,16 +13,19 @@ import msgspec
 
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.errors import ProtocolError
+from meshproxy.protocols.crc32c import crc32c
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 MAX_V1 = 107
 """Bytes of the longest version 1 header, CRLF included (proxy-protocol.txt §2.1)."""
 MAX_HEADER = 4096
-"""Bytes of the longest header taken. §2.2 lets a receiver be content with 536; TLVs of clouds need more."""
+"""Bytes of the longest header taken (nginx: 4096). §2 has 536 in mind; the TLVs of clouds may need more."""
 
 _V1_PREFIX = b"PROXY "
 _ADDRESS_SIZE = {0x1: 4, 0x2: 16}
+_LOCAL, _PROXY = 0x20, 0x21
 _STREAM, _DATAGRAM = 0x1, 0x2
+_TLV_CRC32C = 0x03
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,44 +96,56 @@ def encode_v1(source: SocketAddress, destination: SocketAddress) -> bytes:
 
 
 def _parse_v2(data: bytes | bytearray | memoryview, start: bytes) -> Header | None:
-    if len(start) > 12 and start[12] not in (0x20, 0x21):
+    if len(start) > 12 and start[12] not in (_LOCAL, _PROXY):
         raise ProtocolError(f"PROXY v2 header with version and command {start[12]:#04x}")
     if len(start) < 16:
         return None
     size = 16 + int.from_bytes(start[14:16], "big")
     if size > MAX_HEADER:
         raise ProtocolError(f"PROXY v2 header of {size} bytes, more than {MAX_HEADER}")
+    if start[12] == _LOCAL:  # §2.2: all that follows is to be discarded, the family included
+        return Header(size=size) if len(data) >= size else None
     family, transport = start[13] >> 4, start[13] & 0xF
     if family > 0x3 or transport > 0x2:
         raise ProtocolError(f"PROXY v2 header with address family and protocol {start[13]:#04x}")
     if len(data) < size:
         return None
     width = _ADDRESS_SIZE.get(family)
-    if start[12] == 0x20 or width is None or transport == 0:  # LOCAL, UNSPEC and AF_UNIX: nothing for us
+    if width is None or transport == 0:  # UNSPEC and AF_UNIX: no address that we could use
         return Header(size=size)
-    return _v2_addresses(bytes(data[16:size]), width, size)
+    return _v2_addresses(bytes(data[:size]), width)
 
 
-def _v2_addresses(body: bytes, width: int, size: int) -> Header:
-    end = 2 * width + 4
-    if len(body) < end:
+def _v2_addresses(header: bytes, width: int) -> Header:
+    tlvs = 16 + 2 * width + 4
+    if len(header) < tlvs:
         raise ProtocolError("PROXY v2 header shorter than its addresses")
-    _check_tlvs(body[end:])
-    hosts = [str(ip_address(body[i * width : (i + 1) * width])) for i in (0, 1)]
-    ports = struct.unpack("!HH", body[2 * width : end])
-    source, destination = (SocketAddress(host, port) for host, port in zip(hosts, ports, strict=True))
-    return Header(size=size, source=source, destination=destination)
+    _check_tlvs(header, tlvs)
+    first, second, first_port, second_port = struct.unpack_from(f"!{width}s{width}sHH", header, 16)
+    return Header(
+        size=len(header),
+        source=SocketAddress(str(ip_address(first)), first_port),
+        destination=SocketAddress(str(ip_address(second)), second_port),
+    )
 
 
-def _check_tlvs(tlvs: bytes) -> None:
-    """Walk the type-length-value vectors (§2.2.1), which say nothing to us but must add up."""
-    at = 0
-    while at < len(tlvs):
-        if at + 3 > len(tlvs):
-            raise ProtocolError("truncated TLV in PROXY v2 header")
-        at += 3 + int.from_bytes(tlvs[at + 1 : at + 3], "big")
-    if at != len(tlvs):
-        raise ProtocolError("TLV beyond the end of the PROXY v2 header")
+def _check_tlvs(header: bytes, at: int) -> None:
+    """Walk the type-length-value vectors (§2.2), which must add up; but for the checksum they say nothing to us."""
+    while at < len(header):
+        value = at + 3
+        end = value + int.from_bytes(header[at + 1 : value], "big")
+        if value > len(header) or end > len(header):
+            raise ProtocolError("TLV beyond the end of the PROXY v2 header")
+        if header[at] == _TLV_CRC32C:
+            _check_crc(header, value, end)
+        at = end
+
+
+def _check_crc(header: bytes, start: int, end: int) -> None:
+    """§2.2.3: the checksum is of the whole header, with zeros in its own place."""
+    blanked = header[:start] + bytes(end - start) + header[end:]
+    if end - start != 4 or crc32c(blanked) != int.from_bytes(header[start:end], "big"):
+        raise ProtocolError("PROXY v2 header with a wrong checksum")
 
 
 def encode_v2(source: SocketAddress, destination: SocketAddress, *, datagram: bool = False) -> bytes:
@@ -137,7 +153,7 @@ def encode_v2(source: SocketAddress, destination: SocketAddress, *, datagram: bo
     family, (first, second) = _common_family(source, destination)
     kind = (0x1 if family == 4 else 0x2) << 4 | (_DATAGRAM if datagram else _STREAM)
     body = first.packed + second.packed + struct.pack("!HH", source.port, destination.port)
-    return SIGNATURE + struct.pack("!BBH", 0x21, kind, len(body)) + body
+    return SIGNATURE + struct.pack("!BBH", _PROXY, kind, len(body)) + body
 
 
 def _common_family(
