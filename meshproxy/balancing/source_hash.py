@@ -65,7 +65,7 @@ def point_count(weight: int, heaviest: int) -> int:
 
 def build_ring(weights: Mapping[str, int]) -> Generator[None, None, Ring]:
     """A ring of at least one member, in steps of about a millisecond."""
-    keys = sorted(weights)
+    keys = sorted(weights)  # where two points coincide, all proxies must take the same one
     yield
     heaviest = max(weights.values())
     count_of = {weight: point_count(weight, heaviest) for weight in set(weights.values())}
