@@ -79,6 +79,9 @@ class Plane:
             return []
         return [socket.socket(fileno=socket.dup(self._sockets.descriptor(each.name, 0))) for each in message.listeners]
 
+    def is_panicking(self) -> bool:
+        return self.plane._clusters["c"].panicking
+
     def stats(self) -> dict[str, dict[str, int]]:
         """Counts by listener and endpoint: what would be reported to the supervisor."""
         counts: dict[str, dict[str, int]] = {}

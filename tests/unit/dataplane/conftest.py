@@ -13,6 +13,7 @@ import uvloop
 
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.snapshot.model import Endpoint, Transport
+from tests.support.datagrams import Datagrams, MakeClient, MakeServer, Server
 from tests.support.dataplane import Backend, Handler, MakeBackend, Plane, echo, free_port
 
 
@@ -47,6 +48,28 @@ async def make_backend() -> AsyncIterator[MakeBackend]:
     yield make
     for backend in made:
         await backend.stop()
+
+
+@pytest.fixture
+async def make_server() -> AsyncIterator[MakeServer]:
+    """Makes UDP servers."""
+    with contextlib.ExitStack() as made:
+
+        def make(*values: Any, **options: Any) -> Server:
+            return made.enter_context(contextlib.closing(Server(*values, **options)))
+
+        yield make
+
+
+@pytest.fixture
+async def make_client() -> AsyncIterator[MakeClient]:
+    """Makes UDP clients."""
+    with contextlib.ExitStack() as made:
+
+        def make(host: str = "127.0.0.1") -> Datagrams:
+            return made.enter_context(contextlib.closing(Datagrams(host)))
+
+        yield make
 
 
 @pytest.fixture

@@ -183,10 +183,10 @@ async def test_when_none_is_healthy_all_are_used_or_none_as_the_policy_says(
     tcp.apply(backend.endpoint)
     cluster = tcp.plane._clusters["c"]
     cluster.set_health(backend.endpoint.id, False)
-    assert cluster.panicking
+    assert tcp.is_panicking()
     assert await exchange(tcp, b"x") == b"x"
     tcp.apply(backend.endpoint, use_all_when_none_healthy=False)
-    assert not cluster.panicking
+    assert not tcp.is_panicking()
     assert await is_reset(tcp)
     cluster.set_health(backend.endpoint.id, True)
     assert await exchange(tcp, b"x") == b"x"

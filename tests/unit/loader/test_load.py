@@ -28,7 +28,7 @@ TARGET = "  targetRefs: [{kind: Service, name: s}]\n"
 PROXY = "apiVersion: meshproxy.dev/v1\nkind: Proxy\nmetadata: {name: x}\nspec: "
 SLICE = "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: e, labels: {kubernetes.io/service-name: s}}\n"
 
-CASES = {
+CASES: dict[str, tuple[str | bytes, str]] = {
     "broken YAML": ("a: [1\nb: 2\n", "m.yaml:2: not valid YAML"),
     "duplicate key": (SERVICE + "  ports: []\n  ports: []\n", "m.yaml:6: the key 'ports' is here twice; it was already given on line 5"),
     "tab": ("a:\n\tb: 1\n", "m.yaml:2: not valid YAML"),
