@@ -37,14 +37,14 @@ METRICS: dict[str, Metric] = {
     ),
     "meshproxy_source_up": Metric("gauge", "Whether a source stands behind what is in force.", ("source",)),
     "meshproxy_listener_up": Metric("gauge", "Whether a listener is bound.", _LISTENER),
-    "meshproxy_listener_connections": Metric("gauge", "Open connections or UDP sessions.", _LISTENER),
+    "meshproxy_listener_active_connections": Metric("gauge", "Open connections or UDP sessions.", _LISTENER),
     "meshproxy_listener_connections_total": Metric("counter", "Connections or UDP sessions accepted.", _LISTENER),
     "meshproxy_listener_refused_total": Metric("counter", "Connections that no endpoint could take.", _LISTENER),
     "meshproxy_listener_denied_total": Metric("counter", "Connections from sources that are not allowed.", _LISTENER),
     "meshproxy_listener_overflowed_total": Metric("counter", "Connections beyond a limit and its queue.", _LISTENER),
     "meshproxy_listener_malformed_total": Metric("counter", "Connections without a valid PROXY header.", _LISTENER),
     "meshproxy_endpoint_up": Metric("gauge", "Whether an endpoint may be used.", _ENDPOINT),
-    "meshproxy_endpoint_connections": Metric("gauge", "Open connections or UDP sessions.", _ENDPOINT),
+    "meshproxy_endpoint_active_connections": Metric("gauge", "Open connections or UDP sessions.", _ENDPOINT),
     "meshproxy_endpoint_connections_total": Metric("counter", "Connections or UDP sessions opened.", _ENDPOINT),
     "meshproxy_endpoint_connect_failures_total": Metric("counter", "Connections that did not open.", _ENDPOINT),
     "meshproxy_endpoint_connect_timeouts_total": Metric("counter", "Those of them that timed out.", _ENDPOINT),
@@ -54,7 +54,7 @@ METRICS: dict[str, Metric] = {
 
 
 _LISTENER_FIELDS = {
-    "meshproxy_listener_connections": "active",
+    "meshproxy_listener_active_connections": "active",
     "meshproxy_listener_connections_total": "accepted",
     "meshproxy_listener_refused_total": "refused",
     "meshproxy_listener_denied_total": "denied",
@@ -62,7 +62,7 @@ _LISTENER_FIELDS = {
     "meshproxy_listener_malformed_total": "malformed",
 }
 _ENDPOINT_FIELDS = {
-    "meshproxy_endpoint_connections": "active",
+    "meshproxy_endpoint_active_connections": "active",
     "meshproxy_endpoint_connections_total": "connections",
     "meshproxy_endpoint_connect_failures_total": "connect_failures",
     "meshproxy_endpoint_connect_timeouts_total": "connect_timeouts",
@@ -152,7 +152,7 @@ def _endpoint_samples(metrics: MetricsInput) -> Iterator[tuple[str, Iterable[Sam
             totals = metrics.endpoints.get(key, EndpointTotals())
             before = sums.get(labels)
             sums[labels] = totals if before is None else EndpointTotals(*map(sum, zip(before, totals, strict=True)))
-            up[labels] = key not in metrics.unusable
+            up[labels] = up.get(labels, False) or key not in metrics.unusable
     yield "meshproxy_endpoint_up", up.items()
     for metric, field in _ENDPOINT_FIELDS.items():
         yield metric, [(labels, getattr(totals, field)) for labels, totals in sums.items()]
