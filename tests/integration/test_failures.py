@@ -144,25 +144,23 @@ async def _is_answered(address: SocketAddress, wanted: bool) -> bool:
     return await is_refused(address) is not wanted
 
 
-async def test_a_port_in_use_fails_alone(proxy: ProxyProcess, address: SocketAddress) -> None:
+async def test_a_port_in_use_fails_alone_and_joins_when_it_is_free(proxy: ProxyProcess, address: SocketAddress) -> None:
     (backend,) = make_backends(1)
+    taken = free_address()
     with socket.socket() as squatter:
-        taken = free_address()
         squatter.bind((taken.host, taken.port))
         squatter.listen()
         async with backend:
             proxy.expected_errors.append(str(taken.port))
-            proxy.configure(
-                make_service(address),
-                make_service(taken, name="unlucky"),
-                make_workload(backend.address, backend.name),
-            )
+            unlucky = make_service(taken, name="unlucky", selector={"app": "backend"})
+            proxy.configure(make_service(address), unlucky, make_workload(backend.address, backend.name))
             await proxy.start()
             assert await who_answers(address) == backend.name
             status, output = await proxy.meshproxy("get", "listeners")
-    assert status == 0
-    row = next(line for line in output.splitlines() if str(taken) in line)
-    assert "in use" in row
+            assert status == 0
+            assert "in use" in next(line for line in output.splitlines() if str(taken) in line)
+            squatter.close()
+            await wait_until(lambda: _is_answered(taken, True), "the listener that had failed serves")
 
 
 def _first_unprivileged_port() -> int:

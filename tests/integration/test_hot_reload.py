@@ -131,9 +131,12 @@ async def test_sighup_reads_the_files_again(proxy: ProxyProcess, address: Socket
     async with backend:
         proxy.configure(make_service(address), make_workload(backend.address, backend.name))
         await proxy.start()
-        proxy.signal(signal.SIGHUP)
-        assert await shares(address, 20) == {backend.name: 20}
-        assert proxy.alive
+        async with await Client.connect(address) as client:
+            proxy.signal(signal.SIGHUP)
+            await wait_until(lambda: "SIGHUP" in proxy.log_text(), "the signal is answered")
+            assert await shares(address, 20) == {backend.name: 20}
+            assert await client.echo(b"calm") == b"calm"
+        assert await proxy.ready()
 
 
 async def test_a_directory_that_disappears_changes_nothing(
