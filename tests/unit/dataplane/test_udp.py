@@ -14,14 +14,14 @@ def reached(plane: Plane) -> SocketAddress:
     return SocketAddress(*plane.address)
 
 
-async def test_datagrams_of_every_size_go_both_ways(
+async def test_datagrams_of_every_size_arrive_whole(
     udp: Plane, make_server: MakeServer, make_client: MakeClient
 ) -> None:
     server, client = make_server(), make_client()
     udp.reactor.resize_buffer(4096)  # streams' buffer: datagrams have one of their own
     udp.apply(server.endpoint)
     for size in (1, 0, 512, 1500, 9000, 65507):
-        data = bytes(size % 251 for size in range(size))
+        data = bytes(place % 251 for place in range(size))
         assert await client.ask(data, reached(udp)) == data
     assert len(server.peers) == 1
 

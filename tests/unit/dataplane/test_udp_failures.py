@@ -19,7 +19,7 @@ from tests.support.dataplane import Plane, wait_until
 
 
 @pytest.fixture
-def dead(make_server: MakeServer) -> Endpoint:
+async def dead(make_server: MakeServer) -> Endpoint:
     """An endpoint that answers "port unreachable"."""
     server = make_server()
     server.close()
@@ -29,13 +29,13 @@ def dead(make_server: MakeServer) -> Endpoint:
 async def test_a_first_datagram_that_is_refused_goes_to_another_endpoint(
     udp: Plane, make_server: MakeServer, make_client: MakeClient, dead: Endpoint
 ) -> None:
-    server = make_server()
+    server = make_server(priority=1)
     udp.apply(dead, server.endpoint)
     for number in range(6):
         data = b"%d" % number
         assert await make_client().ask(data, SocketAddress(*udp.address)) == data
     stats = udp.stats()
-    assert stats[dead.id]["connect_failures"] == 3
+    assert stats[dead.id]["connect_failures"] == 6
     assert (stats[dead.id]["active"], stats[server.endpoint.id]["active"]) == (0, 6)
     assert stats["l"]["refused"] == 0
 
@@ -136,9 +136,9 @@ async def test_failures_in_a_row_are_reported_and_an_answer_ends_the_row(
     outlier = OutlierDetection(
         consecutive_failures=3, interval=1, base_ejection_time=1, max_ejection_time=1, max_ejection_percent=100
     )
-    server = make_server()
+    server = make_server(priority=1)
     udp.apply(dead, server.endpoint, outlier_detection=outlier)
-    for _ in range(6):
+    for _ in range(4):
         await make_client().ask(b"x", SocketAddress(*udp.address))
     assert [(each.endpoint, each.failures, each.reason) for each in udp.failing] == [
         (dead.id, 3, "udp: connection refused")
