@@ -70,23 +70,49 @@ class Cluster:
         algorithm_changed = config.algorithm is not self.config.algorithm
         self._set_config(config)
         if algorithm_changed:
-            levels = self._by_priority(self.upstreams.values())
-            fresh = [(priority, self._make_balancer()) for priority in sorted(levels)]
-            for priority, balancer in fresh:
-                yield from balancer.replace(levels[priority])
-            self._levels = fresh
+            yield from self._change_algorithm()
         self._settle_panic()
         while self._pending and not self.is_full:
             self._admit_next()
+
+    def _change_algorithm(self) -> Iterator[None]:
+        """Fill new balancers beside those that serve, then change over at once.
+
+        A member belongs to one balancer, so the new ones get upstreams of their own, which take
+        over what is open. They are filled with none available: what picks and counts
+        meanwhile happens to the old.
+        """
+        fresh = {key: Upstream(upstream.endpoint) for key, upstream in self.upstreams.items()}
+        for upstream in fresh.values():
+            upstream.available = False
+        levels: list[tuple[int, Balancer[Upstream]]] = []
+        for priority, members in sorted(self._by_priority(fresh.values()).items()):
+            balancer = self._make_balancer()
+            yield from balancer.replace(members)
+            levels.append((priority, balancer))
+        before, self.upstreams, self._levels = self.upstreams, fresh, levels
+        for key, upstream in fresh.items():
+            old = before[key]
+            upstream.take_over(old)
+            upstream.available = False
+            self._balancer_of(upstream).set_available(upstream, old.available)
 
     def update_endpoints(self, put: Sequence[model.Endpoint], removed: Collection[str]) -> Iterator[None]:
         """Add, change and remove endpoints, in steps as `Balancer.replace`; others are not touched."""
         upstreams = dict(self.upstreams)
         gone = [upstreams.pop(endpoint_id) for endpoint_id in removed if endpoint_id in upstreams]
+        replaced: list[tuple[Upstream, Upstream]] = []
         for endpoint in put:
-            upstreams[endpoint.id] = self._put(upstreams.get(endpoint.id), endpoint)
+            old = upstreams.get(endpoint.id)
+            upstreams[endpoint.id] = new = self._put(old, endpoint)
+            if old is not None and old is not new:
+                replaced.append((old, new))
         self.upstreams = upstreams
         yield from self._replace_members()
+        for old, new in replaced:
+            # What was picked in between the steps is still on the old one.
+            for _ in range(new.take_in(old)):
+                self._balancer_of(new).acquire(new)
         self._healthy = sum(1 for each in upstreams.values() if each.healthy and each.weight)
         self._settle_panic()
         now = self._now()

@@ -66,16 +66,25 @@ class Upstream(Member):
         self.sockaddr = (endpoint.address.host, endpoint.address.port)
 
     def take_over(self, old: Upstream) -> None:
-        """Take the place of `old`, the same endpoint with another weight or priority: its state and connections."""
-        old.settle()
+        """Take the place of `old`, the same endpoint: its state, its counts and its connections."""
         self.active, self.available = old.active, old.available
-        self.connections, self.connect_failures = old.connections, old.connect_failures
-        self.connect_timeouts = old.connect_timeouts
-        self.sent, self.received = old.sent, old.received
         self.failures, self.healthy, self.reported = old.failures, old.healthy, old.reported
-        self._attached, old._attached = old._attached, set()
-        for user in self._attached:
+        self.take_in(old)
+
+    def take_in(self, old: Upstream) -> int:
+        """Move counts and connections here from `old`; returns how many connections those were."""
+        old.settle()
+        self.connections += old.connections
+        self.connect_failures += old.connect_failures
+        self.connect_timeouts += old.connect_timeouts
+        self.sent += old.sent
+        self.received += old.received
+        old.connections = old.connect_failures = old.connect_timeouts = old.sent = old.received = 0
+        users, old._attached = old._attached, set()
+        for user in users:
             user.upstream = self
+        self._attached |= users
+        return len(users)
 
     def attach(self, user: Attached) -> None:
         self._attached.add(user)

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import struct
 
+import msgspec
 import pytest
 
 from meshproxy.base.addresses import SocketAddress
@@ -419,3 +420,45 @@ class TestProxyProtocol:
             assert await is_reset(tcp, garbage)
         assert tcp.stats()["l"]["malformed"] == 1
         assert backend.connections == 0
+
+
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+async def test_the_algorithm_changes_while_connections_come_and_go(
+    tcp: Plane, make_backend: MakeBackend, algorithm: Algorithm
+) -> None:
+    backends = [await make_backend() for _ in range(3)]
+    endpoints = [each.endpoint for each in backends]
+    tcp.apply(*endpoints)
+    cluster = tcp.plane._clusters["c"]
+    open_before = [await asyncio.open_connection(*tcp.address) for _ in range(6)]
+    await wait_until(lambda: sum(tcp.stats()[each.id]["active"] for each in endpoints) == 6)
+    for step in cluster.configure(msgspec.structs.replace(cluster.config, algorithm=algorithm)):
+        assert step is None
+        picked = cluster.pick("127.0.0.1")
+        assert picked is not None
+        cluster.acquire(picked)
+        cluster.release(picked)
+    assert await exchange(tcp, b"x") == b"x"
+    for _, writer in open_before:
+        writer.close()
+        await writer.wait_closed()
+    await wait_until(lambda: sum(tcp.stats()[each.id]["active"] for each in endpoints) == 0)
+    assert sum(tcp.stats()[each.id]["connections"] for each in endpoints) == 7
+
+
+async def test_a_weight_changes_while_connections_come_and_go(tcp: Plane, make_backend: MakeBackend) -> None:
+    backend = await make_backend()
+    tcp.apply(backend.endpoint, algorithm=Algorithm.LEAST_CONNECTIONS)
+    cluster = tcp.plane._clusters["c"]
+    heavier = msgspec.structs.replace(backend.endpoint, weight=200)
+    writers = []
+    for _ in cluster.update_endpoints([heavier], ()):
+        _, writer = await asyncio.open_connection(*tcp.address)
+        writers.append(writer)
+        await wait_until(lambda: tcp.plane.open_connections == len(writers))
+    await wait_until(lambda: tcp.stats()[heavier.id]["active"] == len(writers) > 0)
+    for writer in writers:
+        writer.close()
+        await writer.wait_closed()
+    await wait_until(lambda: tcp.stats()[heavier.id]["active"] == 0)
+    assert tcp.stats()[heavier.id]["connections"] == len(writers)

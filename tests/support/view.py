@@ -1,0 +1,134 @@
+"""A proxy to look at: every answer of `ProxyView`, without a proxy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from meshproxy.admin.view import ConfigStatus, SourceState, WorkerStatus
+from meshproxy.base.addresses import SocketAddress
+from meshproxy.base.errors import Finding, Severity
+from meshproxy.base.events import Event, EventType
+from meshproxy.health.states import UNCHECKED, EndpointHealth, HealthStatus
+from meshproxy.snapshot.model import (
+    Assignment,
+    Cluster,
+    Endpoint,
+    Listener,
+    ServicePortView,
+    ServiceView,
+    Snapshot,
+    Transport,
+    WorkloadView,
+)
+from meshproxy.telemetry.events import RecordedEvent
+from meshproxy.telemetry.totals import EndpointTotals, ListenerTotals
+
+CLUSTER = "default/backend:http"
+ONE, TWO = SocketAddress("127.0.1.1", 8080), SocketAddress("127.0.1.2", 8080)
+
+
+def make_snapshot() -> Snapshot:
+    return Snapshot(
+        version="abc123",
+        listeners=(
+            Listener(
+                name="l",
+                address=SocketAddress("127.96.0.10", 80),
+                transport=Transport.TCP,
+                cluster=CLUSTER,
+                service="default/backend",
+                port_name="http",
+            ),
+        ),
+        clusters=(Cluster(name=CLUSTER, service="default/backend", port_name="http"),),
+        assignments=(
+            Assignment(
+                cluster=CLUSTER,
+                endpoints=(Endpoint(address=ONE, name="backend-1", zone="a"), Endpoint(address=TWO, name="backend-2")),
+            ),
+        ),
+        services=(
+            ServiceView(
+                namespace="default",
+                name="backend",
+                type="ClusterIP",
+                cluster_ips=("127.96.0.10",),
+                ports=(
+                    ServicePortView(name="http", port=80, transport=Transport.TCP, cluster=CLUSTER, target_port="http"),
+                ),
+                selector={"app": "backend"},
+                not_ready=(Endpoint(address=SocketAddress("127.0.1.3", 8080), name="backend-3"),),
+            ),
+            ServiceView(namespace="team", name="other", type="ExternalName", external_name="example.com"),
+        ),
+        workloads=(WorkloadView(namespace="default", name="backend-1", addresses=("127.0.1.1",), source="files"),),
+    )
+
+
+class FakeView:
+    """Implements `admin.view.ProxyView` with values that a test may change."""
+
+    def __init__(self) -> None:
+        self.reason = ""
+        self.rejection = ""
+        self.problems: dict[str, str] = {}
+        self.drained = 0
+
+    def snapshot(self) -> Snapshot:
+        return make_snapshot()
+
+    def health(self, cluster: str, endpoint_id: str) -> EndpointHealth:
+        if endpoint_id == str(TWO):
+            return EndpointHealth(status=HealthStatus.UNHEALTHY, reason="connect refused", since=40.0)
+        return UNCHECKED
+
+    def now(self) -> float:
+        return 100.0
+
+    def uptime(self) -> float:
+        return 3700.0
+
+    def endpoint_totals(self) -> Mapping[tuple[str, str], EndpointTotals]:
+        return {
+            (CLUSTER, str(ONE)): EndpointTotals(active=1, connections=30),
+            (CLUSTER, str(TWO)): EndpointTotals(0, 10),
+        }
+
+    def listener_totals(self) -> Mapping[str, ListenerTotals]:
+        return {"l": ListenerTotals(active=1, accepted=40)}
+
+    def listener_problems(self) -> Mapping[str, str]:
+        return self.problems
+
+    def workers(self) -> tuple[WorkerStatus, ...]:
+        return (WorkerStatus(id=0, pid=42, state="ready", restarts=0, uptime=5.0, version="abc123"),)
+
+    def sources(self) -> tuple[SourceState, ...]:
+        return (SourceState(name="files", resources=4, age=7.0, problem=""),)
+
+    def config(self) -> ConfigStatus:
+        return ConfigStatus(
+            version="abc123",
+            last_good="abc123",
+            age=7.0,
+            rejections=int(bool(self.rejection)),
+            rejection=self.rejection,
+            rejection_age=1.0 if self.rejection else None,
+        )
+
+    def diagnostics(self) -> tuple[Finding, ...]:
+        return (Finding(severity=Severity.WARNING, file="m.yaml", line=3, resource="Service/x", message="odd"),)
+
+    def events(self, subject: str | None = None) -> tuple[RecordedEvent, ...]:
+        event = Event(type=EventType.WARNING, reason="EndpointUnhealthy", subject="Service/backend", message="gone")
+        recorded = RecordedEvent(event=event, count=2, first=1.0, last=2.0)
+        return (recorded,) if subject in (None, "Service/backend") else ()
+
+    def not_ready_reason(self) -> str:
+        return self.reason
+
+    def metrics(self) -> bytes:
+        return b"meshproxy_up 1\n"
+
+    def drain(self) -> None:
+        self.drained += 1

@@ -1,0 +1,160 @@
+"""The command line, against a real admin API and real files."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from meshproxy.admin.server import AdminServer
+from meshproxy.base.addresses import SocketAddress
+from meshproxy.cli.main import COMMANDS, main
+from tests.support.view import FakeView
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def view() -> FakeView:
+    return FakeView()
+
+
+@pytest.fixture
+def admin(view: FakeView) -> Iterator[SocketAddress]:
+    """A real admin API in a thread of its own."""
+    loop = asyncio.new_event_loop()
+    server = AdminServer(view, SocketAddress("127.0.0.1", 0))
+    loop.run_until_complete(server.start())
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield server.address
+    asyncio.run_coroutine_threadsafe(server.stop(), loop).result(10)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+@pytest.fixture
+def run(admin: SocketAddress) -> Run:
+    return lambda *words: CliRunner(env={"MESHPROXY_ADMIN": str(admin)}).invoke(main, words)
+
+
+def test_every_command_has_help() -> None:
+    for name in COMMANDS:
+        result = CliRunner().invoke(main, [name, "--help"])
+        assert result.exit_code == 0, result.output
+
+
+def test_tables(run: Run) -> None:
+    lines = run("get", "services").output.splitlines()
+    assert lines[0].split() == ["NAME", "TYPE", "CLUSTER-IP", "EXTERNAL-IP", "PORT(S)", "READY"]
+    assert lines[1].split() == ["backend", "ClusterIP", "127.96.0.10", "<none>", "80/TCP", "1/3"]
+    assert len(lines) == 2, "the other namespace is not asked for"
+    assert run("get", "svc", "-A").output.splitlines()[2].split()[:2] == ["team", "other"]
+    assert "connect refused" in run("get", "ep", "backend").output
+    assert "app=backend" in run("get", "service", "-o", "wide").output
+
+
+@pytest.mark.parametrize("kind", ["services", "endpoints", "workloads", "listeners", "clusters"])
+def test_every_list_in_every_form(run: Run, kind: str) -> None:
+    for form in ([], ["-o", "wide"], ["-A"]):
+        assert run("get", kind, *form).exit_code == 0
+    assert json.loads(run("get", kind, "-o", "json").output)
+    assert yaml.safe_load(run("get", kind, "-o", "yaml").output)
+
+
+def test_the_whole_config(run: Run) -> None:
+    assert yaml.safe_load(run("get", "config").output)["version"] == "abc123"
+    assert json.loads(run("get", "config", "-o", "json").output)["version"] == "abc123"
+
+
+def test_what_is_not_there(run: Run) -> None:
+    result = run("get", "services", "backnd")
+    assert result.exit_code == 1
+    assert 'services "backnd" not found (did you mean backend?)' in result.output
+    assert run("get", "services", "-n", "empty").output == "No services found in namespace empty.\n"
+    result = run("get", "servics")
+    assert result.exit_code == 2
+    assert "(did you mean services?)" in result.output
+
+
+def test_describe(run: Run) -> None:
+    output = run("describe", "service", "backend").output
+    for part in ("Selector:           app=backend", "75.0%", "EndpointUnhealthy", "gone", "(x2)", "127.96.0.10:80"):
+        assert part in output
+    assert run("describe", "svc", "nobody").exit_code == 1
+
+
+def test_status_is_bad_when_something_is(run: Run, view: FakeView) -> None:
+    result = run("status")
+    assert result.exit_code == 0
+    assert "m.yaml:3: Service/x: warning: odd" in result.output
+    view.rejection = "refused by source files"
+    result = run("status")
+    assert result.exit_code == 1
+    assert "REJECTED:    refused by source files (1s ago)" in result.output
+    assert json.loads(run("status", "-o", "json").output)["config"]["rejection"]
+
+
+def test_drain(run: Run, view: FakeView) -> None:
+    assert run("drain").output == "draining\n"
+    assert view.drained == 1
+
+
+def test_a_proxy_that_is_not_there() -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+        result = CliRunner().invoke(main, ["status", "--admin", address])
+    assert result.exit_code == 1
+    assert result.output.startswith(f"Error: no proxy answers at {address}: connection refused. Is it running?")
+    assert CliRunner().invoke(main, ["status", "--admin", "nowhere"]).exit_code == 2
+
+
+GOOD = "apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {ports: [{port: 80}]}\n"
+
+
+def test_validate(tmp_path: Path) -> None:
+    path = tmp_path / "m.yaml"
+    path.write_text(GOOD)
+    result = CliRunner().invoke(main, ["validate", str(tmp_path)])
+    assert (result.exit_code, result.output) == (0, "valid: 1 resource in 1 file\n")
+    path.write_text(GOOD.replace("port: 80", "prt: 80"))
+    result = CliRunner().invoke(main, ["validate", str(path)])
+    assert result.exit_code == 1
+    assert f"{path}:4: Service/s: spec.ports[0].prt: unknown field (did you mean port?)" in result.output
+    assert result.output.endswith("2 errors in 1 file\n")
+    result = CliRunner().invoke(main, ["validate", "-o", "json", "-"], input=GOOD.replace("80", "0"))
+    (finding,) = json.loads(result.output)
+    assert (finding["file"], finding["line"], finding["field"]) == ("<stdin>", 4, "spec.ports[0].port")
+    assert CliRunner().invoke(main, ["validate"]).exit_code == 2
+    assert CliRunner().invoke(main, ["validate", str(tmp_path / "nothing.yaml")]).exit_code == 1
+
+
+def test_validate_sees_what_only_compiling_shows(tmp_path: Path) -> None:
+    path = tmp_path / "m.yaml"
+    clash = GOOD.replace("ports:", "clusterIP: 127.96.0.1, ports:")
+    path.write_text(clash + "---\n" + clash.replace("name: s", "name: t"))
+    result = CliRunner().invoke(main, ["validate", str(path)])
+    assert result.exit_code == 1
+    assert f"{path}:9: Service/t: spec.ports: 127.96.0.1:80/TCP is taken by Service/s already" in result.output
+
+
+def test_schema() -> None:
+    schema = json.loads(CliRunner().invoke(main, ["schema"]).output)
+    assert {each["$ref"] for each in schema["anyOf"]} >= {"#/$defs/Service", "#/$defs/TrafficPolicy"}
+    assert schema["$defs"]["Service"]["properties"]["kind"] == {"const": "Service"}
+    assert schema["$defs"]["Connections"]["properties"]["connectTimeout"]["default"] == "5s"
+    assert "wlc" in schema["$defs"]["Algorithm"]["enum"]
+    single = json.loads(CliRunner().invoke(main, ["schema", "workload"]).output)
+    assert single["$ref"] == "#/$defs/Workload"
+    result = CliRunner().invoke(main, ["schema", "servce"])
+    assert result.exit_code == 2
+    assert "did you mean Service?" in result.output
