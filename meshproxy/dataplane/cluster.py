@@ -46,6 +46,8 @@ class Cluster:
         self._report_failing = report_failing
         self.upstreams: dict[str, Upstream] = {}
         self.open = 0
+        self.touched: set[Upstream] = set()
+        """Upstreams whose counts may differ from what was reported, so that reporting costs only those."""
         self.panicking = False
         self._healthy = 0
         self._levels: list[tuple[int, Balancer[Upstream]]] = []
@@ -94,6 +96,8 @@ class Cluster:
         for key, upstream in fresh.items():
             old = before[key]
             upstream.take_over(old)
+            self.touched.discard(old)
+            self.touched.add(upstream)
             upstream.available = False
             self._balancer_of(upstream).set_available(upstream, old.available)
 
@@ -113,11 +117,14 @@ class Cluster:
             # What was picked in between the steps is still on the old one.
             for _ in range(new.take_in(old)):
                 self._balancer_of(new).acquire(new)
+            self.touched.discard(old)
         self._healthy = sum(1 for each in upstreams.values() if each.healthy and each.weight)
         self._settle_panic()
         now = self._now()
         for upstream in gone:
             upstream.removed = True
+            if not upstream.active:
+                self.touched.discard(upstream)
             upstream.tell_gone(now)
 
     def _put(self, old: Upstream | None, endpoint: model.Endpoint) -> Upstream:
@@ -127,6 +134,7 @@ class Cluster:
         upstream = Upstream(endpoint)
         if old is not None:
             upstream.take_over(old)
+            self.touched.add(upstream)
         return upstream
 
     def _replace_members(self) -> Iterator[None]:
@@ -185,6 +193,7 @@ class Cluster:
 
     def failed(self, upstream: Upstream, reason: str, timeout: bool = False) -> None:
         """A connection to `upstream` did not open."""
+        self.touched.add(upstream)
         upstream.connect_failures += 1
         upstream.connect_timeouts += timeout
         upstream.failures += 1
@@ -239,6 +248,7 @@ class Cluster:
 
     def acquire(self, upstream: Upstream) -> None:
         """A connection to `upstream` begins."""
+        self.touched.add(upstream)
         self._balancer_for_count(upstream).acquire(upstream)
 
     def release(self, upstream: Upstream) -> None:

@@ -105,6 +105,7 @@ class DataPlane:
     def _remove_listener(self, name: str) -> None:
         listener = self._listeners.pop(name)
         listener.close()
+        self._closing = [each for each in self._closing if each.counters.active]
         self._closing.append(listener)
 
     # -- endpoints -----------------------------------------------------------------------
@@ -155,12 +156,14 @@ class DataPlane:
 
     def _changed_endpoints(self) -> Iterator[EndpointStats]:
         for name, cluster in self._clusters.items():
-            for upstream in cluster.upstreams.values():
+            for upstream in tuple(cluster.touched):
                 upstream.settle()
                 now = upstream.statistics(name)
                 if now != upstream.reported:
                     upstream.reported = now
                     yield now
+                elif not upstream.active:
+                    cluster.touched.discard(upstream)
 
     # -- the end -------------------------------------------------------------------------
 

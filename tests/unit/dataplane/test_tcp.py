@@ -462,3 +462,23 @@ async def test_a_weight_changes_while_connections_come_and_go(tcp: Plane, make_b
         await writer.wait_closed()
     await wait_until(lambda: tcp.stats()[heavier.id]["active"] == 0)
     assert tcp.stats()[heavier.id]["connections"] == len(writers)
+
+
+async def test_reports_cost_only_what_changed_and_never_go_back(tcp: Plane, make_backend: MakeBackend) -> None:
+    used, unused = await make_backend(), await make_backend(weight=0)
+    tcp.apply(used.endpoint, unused.endpoint)
+
+    def reported() -> list[tuple[str, int, int]]:
+        reports = [each for stats in tcp.plane.take_statistics() for each in stats.endpoints]
+        return [(each.endpoint, each.connections, each.sent) for each in reports]
+
+    await exchange(tcp, b"abc")
+    await wait_until(lambda: tcp.plane.open_connections == 0)
+    assert reported() == [(used.endpoint.id, 1, 3)]
+    assert reported() == []
+    tcp.apply(msgspec.structs.replace(used.endpoint, weight=5), algorithm=Algorithm.LEAST_CONNECTIONS)
+    await exchange(tcp, b"abc")
+    await wait_until(lambda: tcp.plane.open_connections == 0)
+    assert reported() == [(used.endpoint.id, 2, 6)]
+    assert reported() == []
+    assert not tcp.plane._clusters["c"].touched
