@@ -235,12 +235,12 @@ class Connection:
             return proxy_protocol.encode_v1(source, destination)
         return proxy_protocol.encode_v2(source, destination)
 
-    def pump_ended(self) -> None:
+    def pump_finished(self, pump: Pump) -> None:
         """Implements `pump.PumpOwner`."""
-        assert self._upload is not None
-        assert self._download is not None
-        if self._upload.ended and self._download.ended:
+        if self._other(pump).ended:
             self.close()
+        else:
+            pump.pass_end_on()
 
     def pump_failed(self) -> None:
         """Implements `pump.PumpOwner`."""
@@ -257,10 +257,13 @@ class Connection:
         What an upstream answered before it hung up is still owed to the client; to a client
         that is gone nothing is.
         """
-        if pump is self._upload:
-            self.pump_ended()
-        else:
+        if pump is self._download or self._other(pump).ended:
             self.abort()
+
+    def _other(self, pump: Pump) -> Pump:
+        assert self._upload is not None
+        assert self._download is not None
+        return self._download if pump is self._upload else self._upload
 
     def settle(self) -> None:
         """Implements `upstream.Attached`."""

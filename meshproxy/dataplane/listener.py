@@ -97,7 +97,8 @@ class TCPListener:
         """Take in who waits already, then accept no more. Open connections go on."""
         if self._closed:
             return
-        self._acceptable()
+        while self._accept_batch():
+            pass
         self._pause()
         self._closed = True
         self._socket.close()
@@ -108,22 +109,27 @@ class TCPListener:
             self.reactor.remove_reader(self._socket)
 
     def _acceptable(self) -> None:
+        self._accept_batch()
+
+    def _accept_batch(self) -> bool:
+        """Accept who waits; whether there may be more."""
         budget = self.reactor.budget
         for _ in range(ACCEPT_BATCH):
             if not budget.has_room(DESCRIPTORS):
                 self._wait_for_descriptors()
-                return
+                return False
             try:
                 downstream, peer = self._socket.accept()
             except (BlockingIOError, InterruptedError):
-                return
+                return False
             except ConnectionError:
                 continue  # the client left while it waited (accept(2), ECONNABORTED)
             except OSError as error:
                 self._accept_failed(error)
-                return
+                return False
             budget.take(DESCRIPTORS)
             self._accepted(downstream, peer)
+        return True
 
     def _accepted(self, downstream: socket.socket, peer: tuple[str, int]) -> None:
         counters = self.counters

@@ -20,8 +20,8 @@ from meshproxy.dataplane.reactor import Reactor
 class PumpOwner(Protocol):
     """The connection that a pump works for."""
 
-    def pump_ended(self) -> None:
-        """The direction is over; its sink has been told."""
+    def pump_finished(self, pump: Pump) -> None:
+        """The source has said everything: `pump.pass_end_on` tells the sink, unless all is closed now."""
         ...
 
     def pump_failed(self) -> None:
@@ -92,7 +92,7 @@ class Pump:
             self._owner.pump_failed()
             return
         if not count:
-            self._finish()
+            self._owner.pump_finished(self)
             return
         self.moved += count
         try:
@@ -132,13 +132,13 @@ class Pump:
         self._reading = True
         self._reactor.add_reader(self._source, self._readable)
 
-    def _finish(self) -> None:
+    def pass_end_on(self) -> None:
+        """End, and half-close the sink."""
         self.stop()
         try:
             self._sink.shutdown(socket.SHUT_WR)
         except OSError:
             pass  # the sink is gone already; its own direction says so
-        self._owner.pump_ended()
 
     def _sink_refused(self) -> None:
         self.stop()
