@@ -45,9 +45,10 @@ class ReloadResult:
 def measure_reload(proxy: Meshproxy, directory: Path, endpoints: int, reloads: int, seconds: float) -> ReloadResult:
     """Replace all endpoints of a large Service `reloads` times while another Service is under load."""
     file = proxy.manifests / "large.yaml"
-    _replace(file, endpoints, 8080)
-    _await_other_version(proxy.admin, "")
     before = run_wrk(directory, proxy.address, "/", CONNECTIONS, seconds)
+    version = _acknowledged(proxy.admin)
+    _replace_text(file, _manifest(endpoints, 8080))
+    _await_other_version(proxy.admin, version)
     load = start_wrk(directory, "wrk-reload", proxy.address, "/", CONNECTIONS, seconds * reloads)
     times = tuple(_reload_once(proxy, file, endpoints, 8081 + index % 2) for index in range(reloads))
     load.wait()
@@ -63,10 +64,6 @@ def _reload_once(proxy: Meshproxy, file: Path, endpoints: int, port: int) -> flo
     _replace_text(file, text)
     _await_other_version(proxy.admin, version)
     return time.monotonic() - started
-
-
-def _replace(file: Path, endpoints: int, port: int) -> None:
-    _replace_text(file, _manifest(endpoints, port))
 
 
 def _replace_text(file: Path, text: str) -> None:
