@@ -49,12 +49,15 @@ class UDPListener:
 
     def replace(self, config: model.Listener, cluster: Cluster) -> None:
         """Go on by `config` with `cluster`. Only sessions that the change concerns end."""
-        moved = cluster is not self.cluster or config.accept_proxy_protocol != self.config.accept_proxy_protocol
-        self.config = config
+        before, self.config = self.config, config
+        moved = cluster is not self.cluster or config.accept_proxy_protocol != before.accept_proxy_protocol
         self.cluster = cluster
-        self._sources = SourceFilter(config.allowed_sources)
-        for (peer, _, _), session in tuple(self._sessions.items()):
-            if moved or not self._sources.allows(peer[0]):
+        if config.allowed_sources != before.allowed_sources:
+            self._sources = SourceFilter(config.allowed_sources)
+        elif not moved:
+            return
+        for session in tuple(self._sessions.values()):
+            if moved or not self._sources.allows(session.flow[0][0]):
                 session.close()
 
     def start(self) -> None:
