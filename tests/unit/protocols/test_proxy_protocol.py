@@ -6,7 +6,7 @@ import struct
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from meshproxy.base.addresses import SocketAddress
@@ -200,6 +200,7 @@ def as_ipv6(address: SocketAddress) -> tuple[IPv6Address, int]:
     return IPv6Address(host), address.port
 
 
+@settings(max_examples=300, deadline=None)
 @given(addresses, addresses, st.booleans())
 @example(SocketAddress("1.2.3.4", 1), SocketAddress("::1", 2), True)
 @example(SocketAddress("fe80::1%2", 1), SocketAddress("1.2.3.4", 2), False)
@@ -237,6 +238,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 v2_like = st.builds(v2, st.sampled_from([0x20, 0x21, 0x22]), st.integers(0, 0x33), st.binary(max_size=300))
 
 
+@settings(max_examples=300, deadline=None)
 @given(st.one_of(st.binary(), v2_like, damaged(), st.binary().map(b"PROXY ".__add__)))
 def test_any_bytes_give_a_header_or_a_wish_for_more_or_a_protocol_error(data: bytes) -> None:
     try:
@@ -254,6 +256,7 @@ def test_any_bytes_give_a_header_or_a_wish_for_more_or_a_protocol_error(data: by
             assert 0 <= address.port <= 65535
 
 
+@settings(max_examples=300, deadline=None)
 @given(st.one_of(v2_like, damaged()))
 def test_pieces_say_what_the_whole_says(data: bytes) -> None:
     """Neither the split into pieces nor what follows changes the answer."""
