@@ -84,6 +84,7 @@ class ListenerRow(Row, frozen=True, kw_only=True):
     denied: int
     overflowed: int
     malformed: int
+    dropped: int
 
 
 class ClusterRow(Row, frozen=True, kw_only=True):

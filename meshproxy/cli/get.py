@@ -92,6 +92,7 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("DENIED", _field("denied"), wide=True),
         Column("OVERFLOWED", _field("overflowed"), wide=True),
         Column("MALFORMED", _field("malformed"), wide=True),
+        Column("DROPPED", _field("dropped"), wide=True),
         Column("CLUSTER", _field("cluster"), wide=True),
     ),
     "clusters": (

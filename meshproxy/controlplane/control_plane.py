@@ -10,7 +10,7 @@ import msgspec
 
 from meshproxy.aio.coalesce import Coalescer
 from meshproxy.aio.tasks import OwnedTasks
-from meshproxy.base.errors import ConfigError, Finding, SnapshotRejected, errors_in
+from meshproxy.base.errors import ConfigError, Finding, Severity, SnapshotRejected, errors_in
 from meshproxy.base.events import Event, EventSink, EventType
 from meshproxy.compiler.compile import compile_resources
 from meshproxy.controlplane.last_good import LastGoodFile
@@ -25,6 +25,8 @@ COMPILE_DELAY = 0.01
 """Seconds that changes are collected for: a burst of a thousand is one compile."""
 COMPILE_INTERVAL = 0.1
 """Seconds between compiles, at least."""
+SAVE_INTERVAL = 1.0
+"""Seconds between writes of the last good configuration, at least."""
 FIRST_UPDATE_TIMEOUT = 10.0
 """Seconds that a source has to say something before we start without it."""
 
@@ -63,9 +65,11 @@ class ControlPlane:
         self._on_event = on_event
         self._store = ResourceStore([source.name for source in sources], clock)
         self._compile_findings: tuple[Finding, ...] = ()
+        self._logged: frozenset[Finding] = frozenset()
         self._heard = asyncio.Event()
         self._tasks = OwnedTasks()
         self._coalescer = Coalescer(self._recompile, delay=COMPILE_DELAY, interval=COMPILE_INTERVAL)
+        self._saver = Coalescer(self._save, delay=0.0, interval=SAVE_INTERVAL)
         self._publisher = Publisher()
         self._state = ConfigState()
         self.publish: Callable[[Sequence[Publish]], None] = lambda publishes: None
@@ -117,6 +121,7 @@ class ControlPlane:
             _log.error("the configuration is invalid: starting with the last good one, version %s", snapshot.version)
         self._offer(snapshot)
         self._tasks.start(self._coalescer.run(), name="compiler")
+        self._tasks.start(self._saver.run(), name="keeper of the last good configuration")
         return snapshot
 
     def refresh(self) -> None:
@@ -151,7 +156,7 @@ class ControlPlane:
             return None  # a source has never been right: what it holds is not known
         resources, sources, doubled = self._store.merged()
         compiled = await asyncio.to_thread(compile_resources, resources, hostname=self._hostname, sources=sources)
-        self._compile_findings = attach((*doubled, *compiled.findings), self._store.places())
+        self._find(attach((*doubled, *compiled.findings), self._store.places()))
         errors = errors_in(self._compile_findings)
         if errors:
             self._reject("compiler", errors, "")
@@ -163,6 +168,15 @@ class ControlPlane:
             return None
         self._accepted_again()
         return compiled.snapshot
+
+    def _find(self, findings: tuple[Finding, ...]) -> None:
+        """Keep what the compiler found, and log the warnings that are new."""
+        everything = (*self._store.findings(), *findings)
+        for finding in everything:
+            if finding.severity is Severity.WARNING and finding not in self._logged:
+                _log.warning("%s", finding)
+        self._logged = frozenset(everything)
+        self._compile_findings = findings
 
     def _offer(self, snapshot: Snapshot) -> None:
         before = self._publisher.current
@@ -196,7 +210,7 @@ class ControlPlane:
         message = f"version {version} is in force in every worker"
         self._on_event(Event(type=EventType.NORMAL, reason="Acknowledged", subject=SUBJECT, message=message))
         if self._file is not None:
-            self._tasks.start(asyncio.to_thread(self._file.save, self._publisher.last_good), name="save last good")
+            self._saver.changed()
 
     def rejected(self, worker: int, version: str, reason: str) -> None:
         """A worker refused `version`."""
@@ -208,6 +222,11 @@ class ControlPlane:
         version = "" if back is EMPTY else back.version
         self._state = msgspec.structs.replace(self._state, version=version, published_at=self._clock())
         self.publish(publishes)
+
+    async def _save(self) -> None:
+        """Keep the last good snapshot, the latest of those there were meanwhile, for the next start."""
+        if self._file is not None:
+            await asyncio.to_thread(self._file.save, self._publisher.last_good)
 
     # -- refusals ------------------------------------------------------------------------
 

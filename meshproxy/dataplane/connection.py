@@ -64,7 +64,7 @@ class Connection:
         self._reactor = listener.reactor
         self._downstream: socket.socket | None = downstream
         self._upstream_socket: socket.socket | None = None
-        self._client = peer
+        self._client = peer[:2]  # for IPv6 a flow label and a scope follow
         self._first = b""
         self._tried: tuple[Upstream, ...] = ()
         self._upload: Pump | None = None

@@ -23,7 +23,11 @@ _BROKEN = select.EPOLLERR | select.EPOLLHUP
 _READ_EVENTS = _READABLE | _BROKEN
 _WRITE_EVENTS = _WRITABLE | _BROKEN
 MAX_EVENTS = 256
-"""Events taken at once; the loop's own work has its turn in between."""
+"""Events taken at once."""
+BUSY_EVENTS = 3
+"""With so many events at once it pays to look for more before the loop's own work has its turn."""
+MAX_ROUNDS = 8
+"""Looks before it has its turn in any case."""
 
 _log = logging.getLogger(__name__)
 
@@ -128,18 +132,25 @@ class Reactor:
             self._epoll.modify(descriptor, remaining)
 
     def _dispatch(self) -> None:
+        """Call whoever is ready. While many are, look again at once: a way through the loop costs a system call.
+
+        A callback may close any socket of its round, or open a new one under the same number:
+        that one is called for nothing, and finds nothing to read.
+        """
         watches = self._watches
-        for descriptor, events in self._epoll.poll(0, MAX_EVENTS):
-            try:
-                # A callback may close any socket of this batch, or open a new one under its
-                # number: that one is called for nothing, and finds nothing to read.
-                if events & _READ_EVENTS:
-                    watch = watches.get(descriptor)
-                    if watch is not None and watch.reader is not None:
-                        watch.reader()
-                if events & _WRITE_EVENTS:
-                    watch = watches.get(descriptor)
-                    if watch is not None and watch.writer is not None:
-                        watch.writer()
-            except Exception:  # noqa: BLE001 one connection's mistake must not stop the others
-                _log.exception("a callback failed")
+        for _ in range(MAX_ROUNDS):
+            ready = self._epoll.poll(0, MAX_EVENTS)
+            for descriptor, events in ready:
+                try:
+                    if events & _READ_EVENTS:
+                        watch = watches.get(descriptor)
+                        if watch is not None and watch.reader is not None:
+                            watch.reader()
+                    if events & _WRITE_EVENTS:
+                        watch = watches.get(descriptor)
+                        if watch is not None and watch.writer is not None:
+                            watch.writer()
+                except Exception:  # noqa: BLE001 one connection's mistake must not stop the others
+                    _log.exception("a callback failed")
+            if len(ready) < BUSY_EVENTS:
+                return

@@ -43,6 +43,7 @@ METRICS: dict[str, Metric] = {
     "meshproxy_listener_denied_total": Metric("counter", "Connections from sources that are not allowed.", _LISTENER),
     "meshproxy_listener_overflowed_total": Metric("counter", "Connections beyond a limit and its queue.", _LISTENER),
     "meshproxy_listener_malformed_total": Metric("counter", "Connections without a valid PROXY header.", _LISTENER),
+    "meshproxy_listener_dropped_total": Metric("counter", "UDP datagrams dropped for want of room.", _LISTENER),
     "meshproxy_endpoint_up": Metric("gauge", "Whether an endpoint may be used.", _ENDPOINT),
     "meshproxy_endpoint_active_connections": Metric("gauge", "Open connections or UDP sessions.", _ENDPOINT),
     "meshproxy_endpoint_connections_total": Metric("counter", "Connections or UDP sessions opened.", _ENDPOINT),
@@ -60,6 +61,7 @@ _LISTENER_FIELDS = {
     "meshproxy_listener_denied_total": "denied",
     "meshproxy_listener_overflowed_total": "overflowed",
     "meshproxy_listener_malformed_total": "malformed",
+    "meshproxy_listener_dropped_total": "dropped",
 }
 _ENDPOINT_FIELDS = {
     "meshproxy_endpoint_active_connections": "active",

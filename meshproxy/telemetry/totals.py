@@ -29,6 +29,7 @@ class ListenerTotals(NamedTuple):
     denied: int = 0
     overflowed: int = 0
     malformed: int = 0
+    dropped: int = 0
 
 
 EndpointKey = tuple[str, str]
@@ -111,4 +112,12 @@ def _endpoint_totals(stats: EndpointStats) -> EndpointTotals:
 
 
 def _listener_totals(stats: ListenerStats) -> ListenerTotals:
-    return ListenerTotals(stats.active, stats.accepted, stats.refused, stats.denied, stats.overflowed, stats.malformed)
+    return ListenerTotals(
+        stats.active,
+        stats.accepted,
+        stats.refused,
+        stats.denied,
+        stats.overflowed,
+        stats.malformed,
+        stats.dropped,
+    )

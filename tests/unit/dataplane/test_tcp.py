@@ -385,6 +385,15 @@ class TestProxyProtocol:
             assert header.destination == SocketAddress(*tcp.address)
             assert answer[header.size :] == b"payload"
 
+    async def test_of_an_ipv6_client(self, tcp: Plane, make_backend: MakeBackend) -> None:
+        backend = await make_backend()
+        tcp.address = ("::1", tcp.address[1])
+        tcp.apply(backend.endpoint, send_proxy_protocol=2, affinity_timeout=60.0, algorithm=Algorithm.SOURCE_HASH)
+        header = proxy_protocol.parse(await exchange(tcp, b"payload"))
+        assert header is not None
+        assert header.source is not None
+        assert (header.source.host, header.destination) == ("::1", SocketAddress(*tcp.address))
+
     @pytest.mark.parametrize("pieces", [1, 1000])
     async def test_a_header_is_required_and_stripped(self, tcp: Plane, make_backend: MakeBackend, pieces: int) -> None:
         backend = await make_backend()
