@@ -10,7 +10,7 @@ from meshproxy import __version__
 from meshproxy.admin.view import ConfigStatus, ProxyView, SourceState, WorkerStatus
 from meshproxy.base.addresses import host_port
 from meshproxy.base.errors import Finding
-from meshproxy.snapshot.model import Assignment, Cluster, Endpoint, ServiceView, WorkloadView
+from meshproxy.snapshot.model import Assignment, Cluster, Endpoint, ServiceView, WorkloadView, open_listeners
 from meshproxy.telemetry.totals import EndpointTotals, ListenerTotals
 
 
@@ -226,6 +226,7 @@ def _not_ready(service: ServiceView, endpoint: Endpoint) -> EndpointRow:
 
 def listeners(view: ProxyView) -> Iterator[ListenerRow]:
     problems, totals = view.listener_problems(), view.listener_totals()
+    is_open = {listener.name for listener in open_listeners(view.snapshot())}
     for listener in view.snapshot().listeners:
         namespace, service = split(listener.service)
         counts = totals.get(listener.name, ListenerTotals())
@@ -238,10 +239,17 @@ def listeners(view: ProxyView) -> Iterator[ListenerRow]:
             address=host_port(listener.address.host, listener.address.port),
             protocol=listener.transport.value,
             cluster=listener.cluster,
-            state="Failed" if problem else "Listening",
+            state=_listener_state(problem, listener.name in is_open),
             problem=problem,
             **counts._asdict(),
         )
+
+
+def _listener_state(problem: str, is_open: bool) -> str:
+    """``NoEndpoints`` is UDP's: nobody is bound, so that the kernel refuses datagrams."""
+    if problem:
+        return "Failed"
+    return "Listening" if is_open else "NoEndpoints"
 
 
 def clusters(view: ProxyView) -> Iterator[ClusterRow]:

@@ -30,7 +30,7 @@ from meshproxy.runtime.options import RunOptions
 from meshproxy.runtime.view import RunningProxy
 from meshproxy.runtime.worker_pool import WorkerPool
 from meshproxy.snapshot.messages import EndpointFailing, Stats
-from meshproxy.snapshot.model import ProxySettings
+from meshproxy.snapshot.model import ProxySettings, open_listeners
 from meshproxy.telemetry.events import EventLog
 from meshproxy.telemetry.logs import configure_logging
 from meshproxy.telemetry.totals import Totals
@@ -121,7 +121,7 @@ class Supervisor:
 
     def _bind(self) -> None:
         before = dict(self._sockets.problems)
-        self._sockets.bind(self._control_plane.current.listeners)
+        self._sockets.bind(open_listeners(self._control_plane.current))
         services = {listener.name: listener.service for listener in self._control_plane.current.listeners}
         for name, problem in self._sockets.problems.items():
             if before.get(name) != problem:
@@ -179,8 +179,8 @@ class Supervisor:
     def _forget_the_past(self) -> None:
         """Every worker has the current snapshot: what it does not name may go."""
         snapshot = self._control_plane.current
+        self._sockets.keep_only({listener.name for listener in open_listeners(snapshot)})
         names = {listener.name for listener in snapshot.listeners}
-        self._sockets.keep_only(names)
         endpoints = {(each.cluster, endpoint.id) for each in snapshot.assignments for endpoint in each.endpoints}
         self._totals.keep_only(endpoints, names)
 

@@ -29,7 +29,7 @@ from meshproxy.snapshot.messages import (
     Stats,
     ToSupervisor,
 )
-from meshproxy.snapshot.model import EMPTY, Snapshot
+from meshproxy.snapshot.model import EMPTY, Snapshot, open_listeners
 
 HEALTH_PART = 1000
 """Changes in one `HealthChanges`, which must fit a socket packet."""
@@ -85,7 +85,7 @@ class WorkerPool:
     # -- to the workers ------------------------------------------------------------------
 
     def publish(self, index: int, snapshot: Snapshot, *, reset: bool) -> None:
-        """Lead worker `index` to `snapshot`, without the listeners that could not be bound."""
+        """Lead worker `index` to `snapshot`, without the listeners that are not bound."""
         worker = self.workers[index]
         target = self._bound_part(snapshot)
         before = EMPTY if reset else self._deployed.get(index, EMPTY)
@@ -114,9 +114,9 @@ class WorkerPool:
         return self._acknowledged.get(index, "")
 
     def _bound_part(self, snapshot: Snapshot) -> Snapshot:
-        if not self._sockets.problems:
+        bound = tuple(each for each in open_listeners(snapshot) if self._sockets.is_bound(each.name))
+        if len(bound) == len(snapshot.listeners):
             return snapshot
-        bound = tuple(each for each in snapshot.listeners if self._sockets.is_bound(each.name))
         return msgspec.structs.replace(snapshot, listeners=bound)
 
     def _descriptors(self, index: int, message: object) -> list[int]:

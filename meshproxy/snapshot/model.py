@@ -221,5 +221,15 @@ class Snapshot(Value, frozen=True, kw_only=True):
     workloads: tuple[WorkloadView, ...] = ()
 
 
+def open_listeners(snapshot: Snapshot) -> tuple[Listener, ...]:
+    """The listeners that are to be bound: all but those of UDP without an endpoint.
+
+    A TCP client without an endpoint is accepted and reset. A datagram can only be refused by
+    the kernel, with an ICMP error for a port that nobody is bound to; so nobody is.
+    """
+    served = {assignment.cluster for assignment in snapshot.assignments if assignment.endpoints}
+    return tuple(each for each in snapshot.listeners if each.transport is Transport.TCP or each.cluster in served)
+
+
 EMPTY = Snapshot(version="")
 """What is in force before anything was published."""

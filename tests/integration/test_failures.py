@@ -16,6 +16,7 @@ from tests.integration.backends import make_backends
 from tests.integration.clients import PATIENCE, Client, is_refused, shares, traffic, who_answers
 from tests.integration.conditions import wait_until
 from tests.integration.conftest import MakeProxy
+from tests.integration.datagrams import UDPBackend, UDPClient
 from tests.integration.manifests import make_policy, make_service, make_workload
 from tests.integration.programs import require
 from tests.integration.proxy_process import ProxyProcess
@@ -111,6 +112,41 @@ async def test_a_service_without_endpoints_refuses_at_once(proxy: ProxyProcess, 
     proxy.configure(make_service(address))
     await proxy.start()
     assert await is_refused(address)
+
+
+async def test_a_udp_service_without_endpoints_refuses_at_once(proxy: ProxyProcess, address: SocketAddress) -> None:
+    """By an ICMP error, until an endpoint comes, and again when it goes."""
+    service = make_service(ports=[{"port": address.port, "protocol": "UDP"}], clusterIP=address.host)
+    backend_address = free_address(BACKENDS, kind=socket.SOCK_DGRAM)
+    workload = make_workload(backend_address, "udp-1")
+    service["spec"]["ports"][0]["targetPort"] = backend_address.port
+    proxy.configure(service)
+    await proxy.start()
+    for _ in range(2):
+        await wait_until(lambda: _datagram_is_refused(address), "datagrams are refused")
+        _, output = await proxy.meshproxy("get", "listeners")
+        assert "NoEndpoints" in output
+        proxy.configure(service, workload)
+        async with UDPBackend("udp-1", backend_address):
+            await wait_until(lambda: not _datagram_is_refused(address), "the endpoint is there")
+            async with UDPClient(address) as client:
+                assert await client.ask(b"hello") == b"udp-1:hello"
+        proxy.configure(service)
+
+
+def _datagram_is_refused(address: SocketAddress) -> bool:
+    """Whether the kernel answers with "port unreachable", which on loopback it does before `send` returns."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.connect((address.host, address.port))
+        client.setblocking(False)
+        client.send(b"?")
+        try:
+            client.recv(1)
+        except ConnectionRefusedError:
+            return True
+        except BlockingIOError:
+            return False
+    return False
 
 
 async def test_dead_endpoints_only_refuse_at_once(proxy: ProxyProcess, address: SocketAddress) -> None:
