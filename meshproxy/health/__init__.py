@@ -1,5 +1,9 @@
-"""Which endpoints may be used: active probes and outlier ejection, over the snapshot's clusters.
+"""Which endpoints may be used: active checks and outlier ejection, over the snapshot's clusters.
 
-`thresholds` and `outlier` are pure and take `now`; `probes` talk to endpoints; `monitor` owns the
-state of every endpoint and tells workers what changed.
+    snapshot ─▶ monitor ─▶ prober ─▶ probes ─▶ endpoints
+    workers' failures ─▶  │  ◀─ results ┘
+                          └─▶ cluster_health ─▶ events, and who may be used ─▶ workers
+
+`cluster_health` decides, with `results` for checks and `outlier` for ejections: all three are pure
+and take `now`. `prober` runs checks when `schedule` says, and `monitor` is the one who is talked to.
 """

@@ -21,15 +21,24 @@ class HealthStatus(enum.StrEnum):
 
 
 class EndpointHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """`since` is when `status` began, and `reason` why; `ejected_until` is set while it is ejected. Clock seconds."""
+    """An endpoint's health. Times are clock seconds.
+
+    `since` is when `status` began, and `reason` why, empty where all is well. Results of checks in
+    a row: `consecutive_successes` or `consecutive_failures`, one of which is 0. `ejected_until` is
+    set while it is ejected, and `ejections` counts those that are not forgiven yet.
+    """
 
     status: HealthStatus = HealthStatus.UNKNOWN
     reason: str = ""
     since: float = 0.0
+    consecutive_successes: int = 0
+    consecutive_failures: int = 0
     ejected_until: float | None = None
+    ejections: int = 0
 
     @property
     def usable(self) -> bool:
+        """Whether it gets traffic."""
         return self.status in (HealthStatus.UNKNOWN, HealthStatus.HEALTHY)
 
 
