@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+from operator import add, attrgetter
 from typing import Literal, NamedTuple
 
 import msgspec
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.registry import Collector
 
 from meshproxy import __version__
 from meshproxy.snapshot.model import Snapshot
+from meshproxy.telemetry import exposition
 from meshproxy.telemetry.totals import EndpointKey, EndpointTotals, ListenerTotals
 
 
@@ -63,6 +64,7 @@ _LISTENER_FIELDS = {
     "meshproxy_listener_malformed_total": "malformed",
     "meshproxy_listener_dropped_total": "dropped",
 }
+_NOTHING = EndpointTotals()
 _ENDPOINT_FIELDS = {
     "meshproxy_endpoint_active_connections": "active",
     "meshproxy_endpoint_connections_total": "connections",
@@ -89,72 +91,77 @@ class MetricsInput(msgspec.Struct, frozen=True, kw_only=True):
     sources_up: Mapping[str, bool]
 
 
-Sample = tuple[tuple[str, ...], float]
+Sample = tuple[str, int]
+"""(label text, value)."""
+Family = tuple[str, Iterable[Sample]]
+"""(name of the metric, its series)."""
 
 
 def render(metrics: MetricsInput) -> bytes:
-    """The exposition, Prometheus text format 0.0.4, with this process's own metrics."""
+    """The exposition, Prometheus text format 0.0.4, with this process's own ``process_…`` metrics at its end."""
+    lines = chain.from_iterable(
+        exposition.family(name, METRICS[name].kind, METRICS[name].help, samples) for name, samples in _families(metrics)
+    )
+    return "".join(lines).encode() + _of_this_process()
+
+
+def _of_this_process() -> bytes:
     registry = CollectorRegistry()
-    ProcessCollector(registry=registry, namespace="meshproxy_supervisor")
-    registry.register(_Input(metrics))
+    ProcessCollector(registry=registry)
     return generate_latest(registry)
 
 
-class _Input(Collector):
-    def __init__(self, metrics: MetricsInput) -> None:
-        self._metrics = metrics
-
-    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
-        for name, samples in _samples(self._metrics):
-            metric = METRICS[name]
-            family = (CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily)(
-                name, metric.help, labels=metric.labels
-            )
-            for labels, value in samples:
-                family.add_metric(labels, value)
-            yield family
-
-
-def _samples(metrics: MetricsInput) -> Iterator[tuple[str, Iterable[Sample]]]:
-    snapshot = metrics.snapshot
-    yield "meshproxy_build_info", [((__version__,), 1)]
-    yield "meshproxy_config_info", [((snapshot.version, metrics.last_good), 1)]
-    yield "meshproxy_config_rejections_total", [((), metrics.rejections)]
+def _families(metrics: MetricsInput) -> Iterator[Family]:
+    yield _single("meshproxy_build_info", 1, __version__)
+    yield _single("meshproxy_config_info", 1, metrics.snapshot.version, metrics.last_good)
+    yield _single("meshproxy_config_rejections_total", metrics.rejections)
     states = sorted(set(metrics.worker_states))
-    yield "meshproxy_workers", [((state,), metrics.worker_states.count(state)) for state in states]
-    yield "meshproxy_worker_restarts_total", [((), metrics.worker_restarts)]
-    yield "meshproxy_descriptor_shortages_total", [((), metrics.shortages)]
-    yield "meshproxy_source_up", [((name,), up) for name, up in sorted(metrics.sources_up.items())]
-    yield from _listener_samples(metrics)
-    yield from _endpoint_samples(metrics)
+    yield _by_label("meshproxy_workers", {state: metrics.worker_states.count(state) for state in states})
+    yield _single("meshproxy_worker_restarts_total", metrics.worker_restarts)
+    yield _single("meshproxy_descriptor_shortages_total", metrics.shortages)
+    yield _by_label("meshproxy_source_up", metrics.sources_up)
+    yield from _listener_families(metrics)
+    yield from _endpoint_families(metrics)
 
 
-def _listener_samples(metrics: MetricsInput) -> Iterator[tuple[str, Iterable[Sample]]]:
+def _single(name: str, value: int, *label_values: str) -> Family:
+    return name, [(exposition.labels(METRICS[name].labels, label_values), value)]
+
+
+def _by_label(name: str, values: Mapping[str, int]) -> Family:
+    return name, [
+        (exposition.labels(METRICS[name].labels, (each,)), int(value)) for each, value in sorted(values.items())
+    ]
+
+
+def _listener_families(metrics: MetricsInput) -> Iterator[Family]:
     rows = []
     for listener in metrics.snapshot.listeners:
         namespace, _, service = listener.service.partition("/")
-        labels = (namespace, service, listener.port_name, str(listener.address), listener.transport.value)
-        rows.append((labels, listener.name, metrics.listeners.get(listener.name, ListenerTotals())))
-    yield "meshproxy_listener_up", [(labels, name not in metrics.unbound) for labels, name, _ in rows]
+        values = (namespace, service, listener.port_name, str(listener.address), listener.transport.value)
+        totals = metrics.listeners.get(listener.name, ListenerTotals())
+        rows.append((exposition.labels(_LISTENER, values), listener.name, totals))
+    yield "meshproxy_listener_up", [(labels, int(name not in metrics.unbound)) for labels, name, _ in rows]
     for name, field in _LISTENER_FIELDS.items():
-        yield name, [(labels, getattr(totals, field)) for labels, _, totals in rows]
+        value_of = attrgetter(field)
+        yield name, [(labels, value_of(totals)) for labels, _, totals in rows]
 
 
-def _endpoint_samples(metrics: MetricsInput) -> Iterator[tuple[str, Iterable[Sample]]]:
+def _endpoint_families(metrics: MetricsInput) -> Iterator[Family]:
     # Variants of a cluster (this node's endpoints, another IP family) are one port of one Service.
     services = {cluster.name: (cluster.service, cluster.port_name) for cluster in metrics.snapshot.clusters}
-    sums: dict[tuple[str, ...], EndpointTotals] = {}
-    up: dict[tuple[str, ...], bool] = {}
+    sums: dict[str, EndpointTotals] = {}
+    up: dict[str, int] = {}
     for assignment in metrics.snapshot.assignments:
         service, port = services[assignment.cluster]
         namespace, _, name = service.partition("/")
         for endpoint in assignment.endpoints:
             key = (assignment.cluster, endpoint.id)
-            labels = (namespace, name, port, endpoint.id, endpoint.name)
-            totals = metrics.endpoints.get(key, EndpointTotals())
-            before = sums.get(labels)
-            sums[labels] = totals if before is None else EndpointTotals(*map(sum, zip(before, totals, strict=True)))
-            up[labels] = up.get(labels, False) or key not in metrics.unusable
+            labels = exposition.labels(_ENDPOINT, (namespace, name, port, endpoint.id, endpoint.name))
+            totals = metrics.endpoints.get(key, _NOTHING)
+            sums[labels] = EndpointTotals(*map(add, sums[labels], totals)) if labels in sums else totals
+            up[labels] = up.get(labels, 0) | (key not in metrics.unusable)
     yield "meshproxy_endpoint_up", up.items()
     for metric, field in _ENDPOINT_FIELDS.items():
-        yield metric, [(labels, getattr(totals, field)) for labels, totals in sums.items()]
+        value_of = attrgetter(field)
+        yield metric, [(labels, value_of(totals)) for labels, totals in sums.items()]

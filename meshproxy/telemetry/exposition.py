@@ -1,0 +1,26 @@
+"""Prometheus' text format 0.0.4, written line by line.
+
+`prometheus_client` needs more than a second for 10,000 endpoints, during which the supervisor would
+neither check health nor hear its workers; this needs a tenth of that. Its parser is the tests' oracle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
+_HELP_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n"})
+
+
+def labels(names: Sequence[str], values: Sequence[str]) -> str:
+    """``{name="value",…}``, escaped; empty where there are none. To be made once for all metrics that share it."""
+    pairs = ",".join(f'{name}="{value.translate(_ESCAPES)}"' for name, value in zip(names, values, strict=True))
+    return f"{{{pairs}}}" if pairs else ""
+
+
+def family(name: str, kind: str, help_text: str, samples: Iterable[tuple[str, int]]) -> Iterator[str]:
+    """The lines of one metric, from (labels, value) of each of its series."""
+    yield f"# HELP {name} {help_text.translate(_HELP_ESCAPES)}\n"
+    yield f"# TYPE {name} {kind}\n"
+    for label_text, value in samples:
+        yield f"{name}{label_text} {value}\n"

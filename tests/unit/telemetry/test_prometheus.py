@@ -1,0 +1,155 @@
+"""What Prometheus reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from prometheus_client import Metric as Family
+from prometheus_client.parser import text_string_to_metric_families
+
+from meshproxy import __version__
+from meshproxy.base.addresses import SocketAddress
+from meshproxy.snapshot.model import Assignment, Cluster, Endpoint, Listener, Snapshot, Transport
+from meshproxy.telemetry.exposition import labels
+from meshproxy.telemetry.prometheus import METRICS, MetricsInput, render
+from meshproxy.telemetry.totals import EndpointTotals, ListenerTotals
+
+ENDPOINT = "10.0.0.1:80"
+
+
+def make_snapshot(*endpoints: Endpoint) -> Snapshot:
+    listener = Listener(
+        name="l",
+        address=SocketAddress("127.0.0.1", 80),
+        transport=Transport.TCP,
+        cluster="c",
+        service="team/s",
+        port_name="http",
+    )
+    return Snapshot(
+        version="v2",
+        listeners=(listener,),
+        clusters=(
+            Cluster(name="c", service="team/s", port_name="http"),
+            Cluster(name="c|local", service="team/s", port_name="http"),
+        ),
+        assignments=(
+            Assignment(cluster="c", endpoints=endpoints),
+            Assignment(cluster="c|local", endpoints=endpoints[:1]),
+        ),
+    )
+
+
+def make_input(**fields: Any) -> MetricsInput:
+    defaults: dict[str, Any] = {
+        "snapshot": make_snapshot(Endpoint(address=SocketAddress("10.0.0.1", 80), name="w")),
+        "endpoints": {
+            ("c", ENDPOINT): EndpointTotals(active=1, connections=2, sent=3),
+            ("c|local", ENDPOINT): EndpointTotals(active=10, connections=20, sent=30),
+        },
+        "listeners": {"l": ListenerTotals(active=1, accepted=7, refused=2)},
+        "unusable": frozenset(),
+        "unbound": frozenset(),
+        "worker_states": ("ready", "ready", "starting"),
+        "worker_restarts": 4,
+        "shortages": 5,
+        "rejections": 1,
+        "last_good": "v1",
+        "sources_up": {"files": False, "consul": True},
+    }
+    return MetricsInput(**defaults | fields)
+
+
+def families(**fields: Any) -> dict[str, Family]:
+    text = render(make_input(**fields)).decode()
+    return {family.name: family for family in text_string_to_metric_families(text)}
+
+
+def values(name: str, **fields: Any) -> list[tuple[dict[str, str], float]]:
+    """(labels, value) of every series of a metric, as its parser reads them."""
+    family = families(**fields)[name.removesuffix("_total")]
+    return [(sample.labels, sample.value) for sample in family.samples if sample.name == name]
+
+
+def test_every_metric_is_there_as_it_is_described() -> None:
+    parsed = families()
+    for name, metric in METRICS.items():
+        family = parsed[name.removesuffix("_total")]
+        assert (family.type, family.documentation) == (metric.kind, metric.help)
+        assert family.samples, name
+        assert all(set(sample.labels) == set(metric.labels) for sample in family.samples)
+        assert name.endswith("_total") is (metric.kind == "counter")
+    assert {name for name in parsed if name.startswith("meshproxy_")} == {
+        each.removesuffix("_total") for each in METRICS
+    }
+
+
+def test_this_process_is_measured_under_the_names_that_all_processes_have() -> None:
+    assert families()["process_resident_memory_bytes"].samples[0].value > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("meshproxy_build_info", [({"version": __version__}, 1)]),
+        ("meshproxy_config_info", [({"version": "v2", "last_good": "v1"}, 1)]),
+        ("meshproxy_config_rejections_total", [({}, 1)]),
+        ("meshproxy_workers", [({"state": "ready"}, 2), ({"state": "starting"}, 1)]),
+        ("meshproxy_worker_restarts_total", [({}, 4)]),
+        ("meshproxy_descriptor_shortages_total", [({}, 5)]),
+        ("meshproxy_source_up", [({"source": "consul"}, 1), ({"source": "files"}, 0)]),
+    ],
+)
+def test_the_process(name: str, expected: list[tuple[dict[str, str], float]]) -> None:
+    assert values(name) == expected
+
+
+def test_listeners() -> None:
+    of_l = {"namespace": "team", "service": "s", "port": "http", "address": "127.0.0.1:80", "protocol": "TCP"}
+    assert values("meshproxy_listener_up") == [(of_l, 1)]
+    assert values("meshproxy_listener_up", unbound=frozenset({"l"})) == [(of_l, 0)]
+    assert values("meshproxy_listener_connections_total") == [(of_l, 7)]
+    assert values("meshproxy_listener_refused_total") == [(of_l, 2)]
+    assert values("meshproxy_listener_refused_total", listeners={}) == [(of_l, 0)]
+
+
+def test_variants_of_a_cluster_are_one() -> None:
+    of_w = {"namespace": "team", "service": "s", "port": "http", "endpoint": ENDPOINT, "workload": "w"}
+    assert values("meshproxy_endpoint_sent_bytes_total") == [(of_w, 33)]
+    assert values("meshproxy_endpoint_active_connections") == [(of_w, 11)]
+    one, both = frozenset({("c|local", ENDPOINT)}), frozenset({("c|local", ENDPOINT), ("c", ENDPOINT)})
+    assert values("meshproxy_endpoint_up", unusable=one) == [(of_w, 1)]
+    assert values("meshproxy_endpoint_up", unusable=both) == [(of_w, 0)]
+
+
+def test_what_is_not_counted_yet_is_zero() -> None:
+    ((_, value),) = values("meshproxy_endpoint_connections_total", endpoints={})
+    assert value == 0
+
+
+@pytest.mark.parametrize("name", ['say "x"', "back\\slash", "line\nother", "ümläut", "{},= ", "\\n"])
+def test_label_values_are_escaped(name: str) -> None:
+    snapshot = make_snapshot(Endpoint(address=SocketAddress("10.0.0.1", 80), name=name))
+    ((read, _),) = values("meshproxy_endpoint_up", snapshot=snapshot)
+    assert read["workload"] == name
+
+
+def test_labels() -> None:
+    assert labels((), ()) == ""
+    assert labels(("a", "b"), ("1", "2")) == '{a="1",b="2"}'
+
+
+def test_large_counters_are_exact() -> None:
+    totals = EndpointTotals(sent=2**60 + 1)
+    assert f" {2**60 + 1}\n" in render(make_input(endpoints={("c", ENDPOINT): totals})).decode()
+
+
+def test_the_number_of_series_is_that_of_endpoints() -> None:
+    def count(endpoints: int) -> int:
+        made = (Endpoint(address=SocketAddress("10.0.0.1", port)) for port in range(1, endpoints + 1))
+        return render(make_input(snapshot=make_snapshot(*made))).count(b"\nmeshproxy_endpoint_")
+
+    per_endpoint = sum(name.startswith("meshproxy_endpoint_") for name in METRICS)
+    assert count(100) - count(50) == 50 * per_endpoint
+    assert count(1) == per_endpoint
