@@ -70,8 +70,9 @@ def _run(options: argparse.Namespace, chosen: Sequence[Peer], missing: tuple[str
     with tempfile.TemporaryDirectory(prefix="meshproxy-bench-") as name:
         directory = Path(name)
         with _running(directory, chosen) as proxies:
-            samples = tuple(_rounds(options, proxies, directory))
+            # Idle connections come first: what a load has freed would hold them without growing.
             idle = tuple(_idle(options, proxies))
+            samples = tuple(_rounds(options, proxies, directory))
             reload = _reload(options, proxies, directory)
     return Results(
         machine=_machine(options.peers),
