@@ -14,6 +14,8 @@ MAX_PACKET = 1 << 20
 """Bytes in a packet; Linux' limits on socket buffers are reached earlier."""
 MAX_DESCRIPTORS = 253
 """Linux' `SCM_MAX_FD`."""
+BATCH = 2
+"""Packets taken before the loop looks at anything else: a large configuration comes in many."""
 _SEND_BUFFER = 1 << 20
 
 _log = logging.getLogger(__name__)
@@ -92,7 +94,9 @@ class Channel:
 
     def _readable(self) -> None:
         space = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
-        while self._open:
+        for _ in range(BATCH):
+            if not self._open:
+                return
             try:
                 count, ancillary, flags, _ = self._socket.recvmsg_into([self._buffer], space)
             except (BlockingIOError, InterruptedError):

@@ -47,6 +47,8 @@ REPORT_INTERVAL = 1.0
 """Seconds between reports of statistics."""
 AFFINITY_INTERVAL = 0.1
 """Seconds between reports of newly bound clients."""
+STEP_PAUSE = 0.001
+"""Seconds between the steps of applying a configuration, each some 0.3 ms long: no request waits longer than that."""
 DRAIN_POLL = 0.05
 """Seconds between looks at whether draining is done."""
 BUFFER_SIZE = ProxySettings().buffer_size
@@ -126,7 +128,7 @@ class Worker:
         self._apply_step()
 
     def _apply_step(self) -> None:
-        """One step of applying; between steps the loop serves traffic."""
+        """One step of applying; between steps the loop serves traffic, most of the time."""
         staged, applying = self._staged, self._applying
         assert staged is not None
         assert applying is not None
@@ -140,10 +142,11 @@ class Worker:
             self._reject(SnapshotRejected(staged.begin.version, [f"{type(error).__name__}: {error}"]))
             self._work_off()
         else:
-            self._loop.call_soon(self._apply_step)
+            self._loop.call_later(STEP_PAUSE, self._apply_step)
 
     def _applied(self, staged: Staged) -> None:
         self._applying = self._staged = None
+        gc.freeze()  # what a configuration made stays until the next one
         self._drain_timeout = staged.begin.settings.drain_timeout
         self._send(Ack(staged.begin.version))
         self._work_off()
@@ -221,7 +224,7 @@ def main(control_fd: int, log_format: str, log_level: str) -> None:
     # collector has next to nothing to find, and its pauses would show in the 99th percentile.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
+    gc.set_threshold(5_000, 20, 100)
     loop.run_forever()
     loop.close()
 

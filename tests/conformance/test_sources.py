@@ -100,6 +100,10 @@ async def listener(registry: Registry) -> AsyncIterator[Listener]:
     await asyncio.gather(made.task, return_exceptions=True)
 
 
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 async def test_the_first_state_comes_unasked(registry: Registry, listener: Listener) -> None:
     await listener.until()
 
@@ -132,10 +136,10 @@ async def test_refresh_says_it_again(registry: Registry, listener: Listener) -> 
 
 
 async def test_it_ends_when_it_is_cancelled_and_leaves_no_descriptor_open(registry: Registry) -> None:
-    before = len(list(Path("/proc/self/fd").iterdir()))
+    before = open_descriptors()
     running = Listener(registry.source)
     await running.until()
     running.task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running.task
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert open_descriptors() == before

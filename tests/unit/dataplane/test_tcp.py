@@ -473,6 +473,22 @@ async def test_a_weight_changes_while_connections_come_and_go(tcp: Plane, make_b
     assert tcp.stats()[heavier.id]["connections"] == len(writers)
 
 
+async def test_an_endpoint_that_comes_back_gets_its_connections_back(tcp: Plane, make_backend: MakeBackend) -> None:
+    backend = await make_backend()
+    tcp.apply(backend.endpoint)
+    reader, writer = await asyncio.open_connection(*tcp.address)
+    writer.write(b"abc")
+    await reader.readexactly(3)
+    tcp.apply()
+    tcp.apply(backend.endpoint, algorithm=Algorithm.LEAST_CONNECTIONS)
+    await exchange(tcp, b"abc")
+    reports = [each for stats in tcp.plane.take_statistics() for each in stats.endpoints]
+    assert [(each.endpoint, each.connections, each.sent) for each in reports] == [(backend.endpoint.id, 2, 6)]
+    writer.close()
+    await writer.wait_closed()
+    await wait_until(lambda: tcp.stats()[backend.endpoint.id]["active"] == 0)
+
+
 async def test_reports_cost_only_what_changed_and_never_go_back(tcp: Plane, make_backend: MakeBackend) -> None:
     used, unused = await make_backend(), await make_backend(weight=0)
     tcp.apply(used.endpoint, unused.endpoint)
