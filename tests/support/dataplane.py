@@ -163,3 +163,29 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 MakeBackend = Callable[..., Awaitable[Backend]]
+
+
+async def exchange(plane: Plane, data: bytes) -> bytes:
+    """Send `data`, half-close, read to the end."""
+    reader, writer = await asyncio.open_connection(*plane.address)
+    writer.write(data)
+    writer.write_eof()
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
+async def is_reset(plane: Plane, data: bytes = b"") -> bool:
+    """Whether a client that connects and sends `data` is reset rather than answered or closed in peace."""
+    loop = asyncio.get_running_loop()
+    with socket.socket() as client:
+        client.setblocking(False)
+        async with asyncio.timeout(10):
+            try:
+                await loop.sock_connect(client, plane.address)
+                await loop.sock_sendall(client, data)
+                await loop.sock_recv(client, 1)
+                return False
+            except ConnectionError:
+                return True
