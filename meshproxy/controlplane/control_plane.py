@@ -72,6 +72,7 @@ class ControlPlane:
         self._saver = Coalescer(self._save, delay=0.0, interval=SAVE_INTERVAL)
         self._publisher = Publisher()
         self._state = ConfigState()
+        self._started = False
         self.publish: Callable[[Sequence[Publish]], None] = lambda publishes: None
 
     # -- what people ask -----------------------------------------------------------------
@@ -118,7 +119,10 @@ class ControlPlane:
             snapshot = self._file.load() if self._file is not None else None
             if snapshot is None:
                 raise ConfigError(errors)
+            for finding in errors:
+                _log.error("%s", finding)
             _log.error("the configuration is invalid: starting with the last good one, version %s", snapshot.version)
+        self._started = True
         self._offer(snapshot)
         self._tasks.start(self._coalescer.run(), name="compiler")
         self._tasks.start(self._saver.run(), name="keeper of the last good configuration")
@@ -231,8 +235,6 @@ class ControlPlane:
     # -- refusals ------------------------------------------------------------------------
 
     def _reject(self, who: str, errors: Sequence[Finding], problem: str) -> None:
-        for finding in errors:
-            _log.error("%s", finding)
         count = f"{len(errors)} error{'s' if len(errors) != 1 else ''}"
         first = f"{count}; the first: {errors[0]}" if errors else problem
         self._state = msgspec.structs.replace(
@@ -241,6 +243,10 @@ class ControlPlane:
             rejection=f"refused by {who}: {first}",
             rejected_at=self._clock(),
         )
+        if not self._started:
+            return  # whoever starts us prints what is wrong
+        for finding in errors:
+            _log.error("%s", finding)
         message = f"a configuration was refused by {who}: {first}; the last good one stays in force"
         self._on_event(Event(type=EventType.WARNING, reason="Rejected", subject=SUBJECT, message=message))
 
