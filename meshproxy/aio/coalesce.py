@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
+
+_log = logging.getLogger(__name__)
 
 
 class Coalescer:
@@ -30,5 +33,8 @@ class Coalescer:
             await asyncio.sleep(self._delay)
             self._changed.clear()
             started = loop.time()
-            await self._action()
+            try:
+                await self._action()
+            except Exception:  # noqa: BLE001 one run's mistake must not keep the next change from being seen
+                _log.exception("a run after changes failed")
             await asyncio.sleep(max(0.0, started + self._interval - loop.time()))

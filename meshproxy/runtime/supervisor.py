@@ -112,6 +112,8 @@ class Supervisor:
     # -- configuration -------------------------------------------------------------------
 
     def _publish(self, publishes: Sequence[Publish]) -> None:
+        if self._view.draining:
+            return
         snapshot = self._control_plane.current
         self._warn_about_restart(snapshot.settings)
         self._bind()

@@ -62,10 +62,10 @@ class WorkerProcess:
     async def run(self) -> None:
         """Keep the worker alive; returns once it ended after `stopping` was said."""
         loop = asyncio.get_running_loop()
-        while True:
+        while self.state is not WorkerState.STOPPED:
             self.started_at = loop.time()
             code = await self._run_once(loop)
-            if self.state in (WorkerState.DRAINING, WorkerState.STOPPED):
+            if self.state is WorkerState.DRAINING:
                 self.state = WorkerState.STOPPED
                 return
             self.state = WorkerState.STARTING
