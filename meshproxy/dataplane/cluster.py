@@ -108,6 +108,7 @@ class Cluster:
         """Add, change and remove endpoints, in steps as `Balancer.replace`; others are not touched."""
         upstreams = dict(self.upstreams)
         gone = [upstreams.pop(endpoint_id) for endpoint_id in removed if endpoint_id in upstreams]
+        yield from self._close_to_new(gone)
         replaced: list[tuple[Upstream, Upstream]] = []
         for count, endpoint in enumerate(put, 1):
             old = upstreams.get(endpoint.id)
@@ -138,6 +139,18 @@ class Cluster:
             else:
                 self.touched.discard(upstream)
             if not len(gone) % STEP:
+                yield
+
+    def _close_to_new(self, gone: Sequence[Upstream]) -> Iterator[None]:
+        """Pick those that go no more, ahead of a hash table's rebuilding, which may take a second.
+
+        Not when most of them go: until newcomers are in, the rest would have to carry everything.
+        """
+        if len(gone) > len(self.upstreams) // 2:
+            return
+        for count, upstream in enumerate(gone, 1):
+            self._balancer_of(upstream).set_available(upstream, False)
+            if not count % STEP:
                 yield
 
     def _put(self, old: Upstream | None, endpoint: model.Endpoint) -> Upstream:

@@ -133,3 +133,18 @@ async def test_reports_cost_only_what_changed_and_never_go_back(tcp: Plane, make
     assert reported() == [(used.endpoint.id, 2, 6)]
     assert reported() == []
     assert not tcp.plane._clusters["c"].touched
+
+
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+async def test_a_removed_endpoint_is_not_picked_from_the_first_step_on(
+    tcp: Plane, make_backend: MakeBackend, algorithm: Algorithm
+) -> None:
+    backends = [await make_backend() for _ in range(3)]
+    tcp.apply(*[each.endpoint for each in backends], algorithm=algorithm)
+    cluster = tcp.plane._clusters["c"]
+    gone = backends[0].endpoint.id
+    for _ in cluster.update_endpoints((), [gone]):
+        picked = {each.key for number in range(20) if (each := cluster.pick(f"10.0.0.{number}")) is not None}
+        assert picked
+        assert gone not in picked
+    assert gone not in cluster.upstreams
