@@ -31,6 +31,7 @@ _SUFFIX_FACTOR = {
     "Gi": 2**30,
     "Ti": 2**40,
 }
+_MAX_QUANTITY = 2**63 - 1
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(Ki|Mi|Gi|Ti|k|M|G|T|)", re.ASCII)
 
 
@@ -66,13 +67,18 @@ class Quantity(int):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ``<number>[suffix]``; raises `ValueError` where it is no whole, non-negative number."""
+        """Read ``<number>[suffix]``.
+
+        Raises `ValueError` where it is no whole, non-negative number, or is 2⁶³ or more, as Kubernetes does.
+        """
         match = _QUANTITY.fullmatch(text)
         value = Decimal(match[1]) * _SUFFIX_FACTOR[match[2]] if match else Decimal("0.5")
         if value != value.to_integral_value():
             raise ValueError(
                 f"{text!r} is not a quantity; write a whole number, with a suffix if you like: 500, 10k, 64Ki, 1Mi"
             )
+        if value > _MAX_QUANTITY:
+            raise ValueError(f"{text[:40]!r} is more than {_MAX_QUANTITY}, the largest quantity")
         return cls(int(value))
 
 

@@ -6,26 +6,40 @@
 from __future__ import annotations
 
 import enum
+import re
 import types
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from meshproxy.base.durations import Duration, Quantity
+from meshproxy.loader.nodes import Map, Seq
 from meshproxy.loader.suggestions import did_you_mean
-from meshproxy.loader.yaml_documents import Map, Seq
 from meshproxy.resources.meta import Shape
+from meshproxy.resources.service import Protocol
 
 
 class Mismatch(NamedTuple):
-    """`path` is inside the document, such as ``spec.ports[0].port``; `line` 0 means the container's."""
+    """`path` is inside the document, such as ``spec.ports[0].port``; `line` 0 means the container's.
+
+    An empty message stands for a null that is as good as nothing: Kubernetes reads ``labels:``
+    and ``creationTimestamp: null`` as if they were not there.
+    """
 
     path: str
     line: int
     message: str
 
 
+class _Field(NamedTuple):
+    type: Any
+    required: bool
+
+
+_REFUSED_BY_NAME: dict[tuple[type, str], str] = {(Protocol, "SCTP"): "SCTP is not carried; TCP and UDP are"}
+_INDEXES = re.compile(r"(\[\d+\])+$")
 _NAMES = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
 
 
@@ -53,17 +67,24 @@ def _explain_shape(value: Any, shape: type[Shape], path: str, line: int) -> Iter
     if not isinstance(value, Map):
         yield Mismatch(path, line, f"expected a mapping with fields, found {describe(value)}")
         return
-    hints = get_type_hints(shape)
-    fields = {field.encode_name: field for field in msgspec.structs.fields(shape)}
+    fields = _fields(shape)
     for key in value:
         if key not in fields:
-            where = value.lines.get(key, line)
-            yield Mismatch(_join(path, key), where, f"unknown field{did_you_mean(key, fields)}")
+            yield Mismatch(_join(path, key), value.lines[key], f"unknown field{did_you_mean(key, fields)}")
     for name, field in fields.items():
-        if name in value:
-            yield from explain(value[name], hints[field.name], _join(path, name), value.lines.get(name, line))
+        if value.get(name) is not None:
+            yield from explain(value[name], field.type, _join(path, name), value.lines[name])
         elif field.required:
-            yield Mismatch(_join(path, name), value.line, "this field is required")
+            yield Mismatch(_join(path, name), value.lines.get(name, value.line), "this field is required")
+        elif name in value:
+            yield Mismatch(_join(path, name), value.lines[name], "")
+
+
+@cache
+def _fields(shape: type[Shape]) -> dict[str, _Field]:
+    """The fields of `shape` by the names that people write."""
+    hints = get_type_hints(shape)
+    return {field.encode_name: _Field(hints[field.name], field.required) for field in msgspec.structs.fields(shape)}
 
 
 def _explain_sequence(value: Any, item: Any, path: str, line: int) -> Iterator[Mismatch]:
@@ -79,7 +100,7 @@ def _explain_mapping(value: Any, item: Any, path: str, line: int) -> Iterator[Mi
         yield Mismatch(path, line, f"expected a mapping, found {describe(value)}")
         return
     for key, each in value.items():
-        yield from explain(each, item, _join(path, key), value.lines.get(key, line))
+        yield from explain(each, item, _join(path, key), value.lines[key])
 
 
 def _explain_union(value: Any, options: tuple[Any, ...], path: str, line: int) -> Iterator[Mismatch]:
@@ -101,15 +122,22 @@ def _explain_scalar(value: Any, expected: type, path: str, line: int) -> Iterato
         try:
             expected(value)
         except ValueError:
-            yield Mismatch(path, line, _one_of(value, [member.value for member in expected]))
+            refusal = _REFUSED_BY_NAME.get((expected, value)) if isinstance(value, str) else None
+            yield Mismatch(path, line, refusal or _one_of(value, [member.value for member in expected]))
     elif issubclass(expected, Duration | Quantity):
         try:
             decode_special(expected, value)
         except ValueError as error:
             yield Mismatch(path, line, str(error))
     elif not _is_a(value, expected):
-        hint = "; put it in quotes" if expected is str and isinstance(value, bool | int | float) else ""
+        hint = _HINTS.get(type(value), "") if expected is str else ""
         yield Mismatch(path, line, f"expected {_type_name(expected)}, found {describe(value)}{hint}")
+
+
+_HINTS = {
+    **dict.fromkeys((bool, int, float), "; put it in quotes"),
+    types.NoneType: '; write "" if you mean an empty string',
+}
 
 
 def _is_a(value: Any, expected: type) -> bool:
@@ -129,13 +157,20 @@ def _one_of(value: Any, options: Any) -> str:
     return f"{describe(value)} is none of {', '.join(names)}{did_you_mean(str(value), names)}"
 
 
-def without(value: Any, paths: Collection[str], path: str = "") -> Any:
-    """`value` without the fields at `paths`; items of lists stay, since leaving one out would move the others."""
+def without(value: Any, mismatches: Iterable[Mismatch]) -> Any:
+    """`value` without the fields that do not fit.
+
+    Where an item of a list is wrong the whole list goes, since leaving one out would move the others.
+    """
+    return _without(value, {_INDEXES.sub("", mismatch.path) for mismatch in mismatches}, "")
+
+
+def _without(value: Any, paths: Collection[str], path: str) -> Any:
     if isinstance(value, Mapping):
         kept = {key: each for key, each in value.items() if _join(path, key) not in paths}
-        return {key: without(each, paths, _join(path, key)) for key, each in kept.items()}
+        return {key: _without(each, paths, _join(path, key)) for key, each in kept.items()}
     if isinstance(value, list):
-        return [without(each, paths, f"{path}[{index}]") for index, each in enumerate(value)]
+        return [_without(each, paths, f"{path}[{index}]") for index, each in enumerate(value)]
     return value
 
 

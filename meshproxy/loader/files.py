@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from meshproxy.base.errors import Finding, Severity
+from meshproxy.loader.decoding import MAX_BYTES
 from meshproxy.loader.load import SourceText
-from meshproxy.loader.yaml_documents import MAX_BYTES
 
 SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 

@@ -39,6 +39,29 @@ IGNORED = frozenset(
 )
 """Kubernetes kinds that say nothing about traffic: people point meshproxy at the manifests they have."""
 
+NOT_YET = frozenset(
+    {
+        "Gateway",
+        "GatewayClass",
+        "HTTPRoute",
+        "GRPCRoute",
+        "TCPRoute",
+        "TLSRoute",
+        "UDPRoute",
+        "ReferenceGrant",
+        "BackendTLSPolicy",
+        "Ingress",
+        "IngressClass",
+        "NetworkPolicy",
+        "AuthorizationPolicy",
+        "PeerAuthentication",
+        "VirtualService",
+        "DestinationRule",
+        "ServiceEntry",
+    }
+)
+"""Kinds that say who may go where: traffic would not do what they say, so that passing over them would deceive."""
+
 _BY_KIND = {kind: api_version for api_version, kind in KINDS}
 
 
@@ -59,8 +82,11 @@ def kind_of(document: Any) -> type[Resource] | Finding:
         message = f"{kind} says nothing to meshproxy and is passed over"
         return Finding(severity=Severity.WARNING, field="kind", message=message)
     known = ", ".join(sorted(_BY_KIND))
-    message = f"unknown kind {kind}{did_you_mean(str(kind), _BY_KIND)}; this version reads {known}"
-    return Finding(field="kind", message=message)
+    if kind in NOT_YET:
+        what = f"{kind} would change where traffic goes, and this version does not read it; remove it"
+    else:
+        what = f"unknown kind {kind}{did_you_mean(str(kind), _BY_KIND)}"
+    return Finding(field="kind", message=f"{what}; this version reads {known}")
 
 
 def label_of(document: Any) -> str:

@@ -8,14 +8,19 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from meshproxy.base.errors import ConfigError, Finding, Severity
-from meshproxy.loader.explain import decode_special, explain, without
+from meshproxy.base.errors import Finding
+from meshproxy.loader.explain import Mismatch, decode_special, explain, without
 from meshproxy.loader.kinds import kind_of, label_of
+from meshproxy.loader.nodes import Map, Seq
 from meshproxy.loader.places import Place
 from meshproxy.loader.rules import check
-from meshproxy.loader.yaml_documents import Map, Seq, parse_documents
+from meshproxy.loader.unsupported import unsupported_fields
+from meshproxy.loader.yaml_documents import parse_documents
 from meshproxy.resources import Proxy, Workload
-from meshproxy.resources.meta import Resource, Shape
+from meshproxy.resources.meta import Resource
+
+MAX_MESSAGE = 500
+"""Characters of a finding's message, field or resource: ten megabytes of nonsense get a short answer."""
 
 
 class SourceText(NamedTuple):
@@ -50,86 +55,113 @@ class _Loading:
 
     def read(self, text: SourceText) -> None:
         before = len(self.findings)
-        try:
-            for line, document in parse_documents(text.name, text.data):
-                for item_line, item in _items(line, document):
-                    self._read_document(Place(text.name, item_line, item), item)
-        except ConfigError as error:
-            self.findings += error.findings
+        for line, document in parse_documents(text.name, text.data, self._say):
+            for item_line, item in _items(line, document):
+                self._read_document(Place(text.name, item_line, item), item)
         self.findings[before:] = sorted(self.findings[before:], key=lambda finding: finding.line)
 
     def _read_document(self, place: Place, document: Any) -> None:
         kind = kind_of(document)
-        label = label_of(document)
         if isinstance(kind, Finding):
-            self._add(place, msgspec.structs.replace(kind, resource=label))
+            self._say_of(place, label_of(document), [kind])
             return
         try:
-            resource = msgspec.convert(document, kind, dec_hook=decode_special)
-        except (msgspec.ValidationError, ValueError):
-            self._explain(place, document, kind, label)
+            resource = _convert(document, kind)
+        except msgspec.ValidationError as error:
+            self._explain(place, document, kind, str(error))
         else:
             self._take(place, resource)
 
-    def _explain(self, place: Place, document: Any, kind: type[Resource], label: str) -> None:
-        """Say what is wrong with the shape of `document`, and with the rest of it."""
+    def _explain(self, place: Place, document: Any, kind: type[Resource], reason: str) -> None:
+        """Say why `document` is no `kind`, and what else is wrong with it; `reason` is `msgspec`'s own."""
         mismatches = list(explain(document, kind))
-        for mismatch in mismatches:
-            line = mismatch.line or place.line
-            message = mismatch.message
-            self.findings.append(
-                Finding(file=place.file, line=line, resource=label, field=mismatch.path, message=message)
-            )
-        rest = without(document, [mismatch.path for mismatch in mismatches])
+        wrong = [mismatch for mismatch in mismatches if mismatch.message]
+        label = label_of(document)
+        for path, line, message in wrong:
+            self._say(Finding(file=place.file, line=line or place.line, resource=label, field=path, message=message))
         try:
-            resource = msgspec.convert(rest, kind, dec_hook=decode_special)
-        except (msgspec.ValidationError, ValueError):
+            resource = _convert(without(document, mismatches), kind)
+        except msgspec.ValidationError:
+            if not wrong:
+                self._say_of(place, label, [Finding(message=reason)])
             return
-        said = {mismatch.path for mismatch in mismatches}
-        for finding in check(resource):
-            if not any(path.startswith(finding.field) or finding.field.startswith(path) for path in said):
-                self._add(place, msgspec.structs.replace(finding, resource=label))
+        if wrong:
+            self._say_of(place, label, _not_said(check(resource), wrong))
+            self._register(place, resource)
+        else:
+            self._take(place, resource)
 
     def _take(self, place: Place, resource: Resource) -> None:
+        self._say_of(place, resource.label, unsupported_fields(resource))
+        self._say_of(place, resource.label, check(resource))
+        if self._register(place, resource):
+            self.resources.append(resource)
+
+    def _register(self, place: Place, resource: Resource) -> bool:
+        """Note where `resource` stands, unless it is one too many."""
         label = resource.label
-        for finding in (*_unsupported(resource), *check(resource)):
-            self._add(place, msgspec.structs.replace(finding, resource=label))
         first = self.places.get(label)
         if first is not None:
             message = f"there is one of this name already, in {first.file}:{first.line}"
-            self._add(place, Finding(resource=label, field="metadata.name", message=message))
-            return
+            self._say_of(place, label, [Finding(field="metadata.name", message=message)])
+            return False
+        # Workloads come in thousands, and what is wrong with one is said here: their fields' lines are let go.
+        self.places[label] = place.without_fields() if isinstance(resource, Workload) else place
         if isinstance(resource, Proxy):
             if self._proxy is not None:
                 message = f"there can be only one Proxy; another is in {self._proxy.file}:{self._proxy.line}"
-                self._add(place, Finding(resource=label, message=message))
-                return
+                self._say_of(place, label, [Finding(message=message)])
+                return False
             self._proxy = place
-        # Workloads come in thousands, and what is wrong with one is said here: their fields' lines are let go.
-        self.places[label] = place.without_fields() if isinstance(resource, Workload) else place
-        self.resources.append(resource)
+        return True
 
-    def _add(self, place: Place, finding: Finding) -> None:
-        if not finding.file:
-            finding = msgspec.structs.replace(finding, file=place.file, line=place.line_of(finding.field))
-        self.findings.append(finding)
+    def _say_of(self, place: Place, label: str, findings: Iterable[Finding]) -> None:
+        """Take `findings` on the document at `place`."""
+        for finding in findings:
+            line = place.line_of(finding.field)
+            self._say(msgspec.structs.replace(finding, file=place.file, line=line, resource=label))
+
+    def _say(self, finding: Finding) -> None:
+        parts = {name: _legible(getattr(finding, name)) for name in ("message", "field", "resource")}
+        self.findings.append(msgspec.structs.replace(finding, **parts))
+
+
+def _convert(document: Any, kind: type[Resource]) -> Resource:
+    """A resource from plain values; raises `msgspec.ValidationError` (our hooks' `ValueError` becomes one)."""
+    return msgspec.convert(document, kind, dec_hook=decode_special)
 
 
 def _items(line: int, document: Any) -> Iterator[tuple[int, Any]]:
     """The documents in a `kind: List`, or the one there is (kubectl does so)."""
-    if isinstance(document, Map) and document.get("kind") == "List" and isinstance(document.get("items"), Seq):
-        items: Seq = document["items"]
-        yield from zip(items.lines, items, strict=True)
-    else:
-        yield line, document
+    if isinstance(document, Map) and document.get("kind") == "List" and "items" in document:
+        items = document["items"]
+        if isinstance(items, Seq):
+            yield from zip(items.lines, items, strict=True)
+            return
+        if items is None:
+            return
+    yield line, document
 
 
-def _unsupported(shape: Any, path: str = "") -> Iterator[Finding]:
-    """A warning for each field that is set, that Kubernetes knows and that nothing here acts on."""
-    for name, encoded in zip(shape.__struct_fields__, shape.__struct_encode_fields__, strict=True):
-        value = getattr(shape, name)
-        if name in shape.unsupported and value:
-            message = "this field is known but not supported yet"
-            yield Finding(severity=Severity.WARNING, field=path + encoded, message=message)
-        elif isinstance(value, Shape):
-            yield from _unsupported(value, f"{path}{encoded}.")
+def _not_said(findings: Iterable[Finding], wrong: Iterable[Mismatch]) -> Iterator[Finding]:
+    """Those of `findings` that do not follow from what is known to be wrong."""
+    said = [mismatch.path for mismatch in wrong]
+    if any(path.endswith((".type", ".protocol")) for path in said):
+        # Nearly every other rule is about what these say.
+        findings = (finding for finding in findings if finding.field.startswith("metadata"))
+    for finding in findings:
+        if not any(_within(path, finding.field) or _within(finding.field, path) for path in said):
+            yield finding
+
+
+def _within(path: str, ancestor: str) -> bool:
+    return path == ancestor or path.startswith((f"{ancestor}.", f"{ancestor}["))
+
+
+def _legible(text: str) -> str:
+    """`text` as one line of at most `MAX_MESSAGE` characters: it may quote what a file holds."""
+    if len(text) > MAX_MESSAGE:
+        text = text[: MAX_MESSAGE - 1] + "…"
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from meshproxy.base.errors import Finding
-from meshproxy.loader.yaml_documents import Map, Seq
+from meshproxy.loader.nodes import Map, Seq
 
-_STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
+_INDEX = re.compile(r"\[(\d{1,9})\]\.?", re.ASCII)
 
 
 class Place:
@@ -26,19 +26,29 @@ class Place:
 
     def line_of(self, field: str) -> int:
         """The line of ``spec.ports[0].port``, or of the nearest thing around it that is there."""
-        line, value = self.line, self._document
-        for name, index in _STEP.findall(field):
-            if isinstance(value, Map) and name in value:
-                line, value = value.lines[name], value[name]
-            elif isinstance(value, Seq) and index and int(index) < len(value):
-                line, value = value.lines[int(index)], value[int(index)]
-            else:
-                break
+        line, value, rest = self.line, self._document, field
+        while (step := _step(value, rest)) is not None:
+            line, value, rest = step
         return line
 
     def without_fields(self) -> Place:
         """The same place, without holding on to the document."""
         return Place(self.file, self.line)
+
+
+def _step(value: Any, path: str) -> tuple[int, Any, str] | None:
+    """(line, value, the rest of `path`) of what the first step of `path` leads to."""
+    if isinstance(value, Map):
+        # Labels' keys hold dots, so it is the keys that tell where a step ends: the longest that fits.
+        fitting = [key for key in value if path == key or path.startswith((f"{key}.", f"{key}["))]
+        if fitting:
+            key = max(fitting, key=len)
+            return value.lines[key], value[key], path[len(key) :].removeprefix(".")
+    elif isinstance(value, Seq):
+        index = _INDEX.match(path)
+        if index is not None and int(index[1]) < len(value):
+            return value.lines[int(index[1])], value[int(index[1])], path[index.end() :]
+    return None
 
 
 def attach(findings: Iterable[Finding], places: Mapping[str, Place]) -> tuple[Finding, ...]:

@@ -69,5 +69,7 @@ def _check_ports(field: str, ports: tuple[EndpointPort, ...]) -> Iterator[Findin
             yield from finding(f"{field}[{index}].port", values.port_number(port.port))
         if port.name:
             yield from finding(f"{field}[{index}].name", values.dns_label(port.name))
+        if port.app_protocol:
+            yield from finding(f"{field}[{index}].appProtocol", values.app_protocol(port.app_protocol))
     for index, name in values.repeated(f"{port.name}/{port.protocol}" for port in ports):
         yield Finding(field=f"{field}[{index}].name", message=f"the port {name} is here twice")

@@ -9,8 +9,19 @@ from meshproxy.base.errors import Finding
 from meshproxy.loader.rules import values
 from meshproxy.loader.rules.values import finding
 from meshproxy.loader.suggestions import did_you_mean
-from meshproxy.resources.policy import Connections, HealthCheck, OutlierDetection, TrafficPolicySpec
+from meshproxy.resources.policy import (
+    Connections,
+    HealthCheck,
+    HTTPHealthCheck,
+    OutlierDetection,
+    TargetRef,
+    TrafficPolicySpec,
+)
 
+_PATH = re.compile(r"/[\x21-\x7e]*")
+"""A request target's visible ASCII (RFC 9112 §3.2): a space or a line break would end it."""
+_HOST = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]+")
+"""RFC 9110 §7.2: uri-host and, if need be, a port."""
 _STATUSES = re.compile(r"([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?", re.ASCII)
 MAX_CONNECTIONS = 1_000_000
 
@@ -19,13 +30,7 @@ def check(spec: TrafficPolicySpec) -> Iterator[Finding]:
     if not spec.target_refs:
         yield Finding(field="spec.targetRefs", message="must name a Service at least")
     for index, ref in enumerate(spec.target_refs):
-        field = f"spec.targetRefs[{index}]"
-        if ref.kind != "Service" or ref.group not in ("", "core"):
-            where = f"{field}.kind" if ref.kind != "Service" else f"{field}.group"
-            message = (
-                f"a TrafficPolicy attaches to Services only, not to {ref.group + '/' if ref.group else ''}{ref.kind}"
-            )
-            yield Finding(field=where, message=message + did_you_mean(ref.kind, ["Service"]))
+        yield from _check_target(ref, f"spec.targetRefs[{index}]")
     if spec.health_check is not None:
         yield from _check_health(spec.health_check)
     if spec.outlier_detection is not None:
@@ -33,6 +38,17 @@ def check(spec: TrafficPolicySpec) -> Iterator[Finding]:
     yield from _check_connections(spec.connections)
     yield from finding("spec.udp.timeout", values.positive_duration(spec.udp.timeout))
     yield from finding("spec.udp.max", values.in_range(spec.udp.max, 1, MAX_CONNECTIONS))
+
+
+def _check_target(ref: TargetRef, field: str) -> Iterator[Finding]:
+    if ref.kind != "Service":
+        message = f"a TrafficPolicy attaches to Services only, not to {ref.kind}{did_you_mean(ref.kind, ['Service'])}"
+        yield Finding(field=f"{field}.kind", message=message)
+    elif ref.group not in ("", "core"):
+        yield Finding(field=f"{field}.group", message=f"{ref.group!r} is not a Service's group; leave it out")
+    yield from finding(f"{field}.name", values.dns_label(ref.name))
+    if ref.section_name:
+        yield from finding(f"{field}.sectionName", values.dns_label(ref.section_name))
 
 
 def _check_health(check: HealthCheck) -> Iterator[Finding]:
@@ -45,17 +61,23 @@ def _check_health(check: HealthCheck) -> Iterator[Finding]:
     yield from finding(f"{field}.healthyThreshold", values.in_range(check.healthy_threshold, 1, 1000))
     if check.port is not None:
         yield from finding(f"{field}.port", values.port_number(check.port))
-    if check.http is None:
-        return
-    if not check.http.path.startswith("/") or not check.http.path.isascii() or " " in check.http.path:
-        yield Finding(field=f"{field}.http.path", message=f"{check.http.path!r} is no path; it must begin with /")
-    if not check.http.expected_statuses:
-        yield Finding(field=f"{field}.http.expectedStatuses", message="must hold one status at least")
-    for index, statuses in enumerate(check.http.expected_statuses):
+    if check.http is not None:
+        yield from _check_http(check.http, f"{field}.http")
+
+
+def _check_http(http: HTTPHealthCheck, field: str) -> Iterator[Finding]:
+    if not _PATH.fullmatch(http.path):
+        message = f"{http.path!r} is no path; it must begin with / and hold visible ASCII characters only"
+        yield Finding(field=f"{field}.path", message=message)
+    if http.host is not None and not _HOST.fullmatch(http.host):
+        yield Finding(field=f"{field}.host", message=f"{http.host!r} is no host name")
+    if not http.expected_statuses:
+        yield Finding(field=f"{field}.expectedStatuses", message="must hold one status at least")
+    for index, statuses in enumerate(http.expected_statuses):
         match = _STATUSES.fullmatch(statuses)
         if not match or (match[2] and match[2] < match[1]):
             message = f"{statuses!r} is no HTTP status (200) or range of them (200-299)"
-            yield Finding(field=f"{field}.http.expectedStatuses[{index}]", message=message)
+            yield Finding(field=f"{field}.expectedStatuses[{index}]", message=message)
 
 
 def _check_outlier(outlier: OutlierDetection) -> Iterator[Finding]:

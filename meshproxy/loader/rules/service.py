@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from ipaddress import ip_address
 
@@ -19,6 +18,7 @@ from meshproxy.resources.service import (
     ServiceType,
     SessionAffinity,
     SessionAffinityConfig,
+    TrafficScope,
 )
 
 _WITH_NODE_PORTS = (ServiceType.NODE_PORT, ServiceType.LOAD_BALANCER)
@@ -34,6 +34,7 @@ def check(spec: ServiceSpec) -> Iterator[Finding]:
     yield from _check_ports(spec)
     yield from values.labels("spec.selector", spec.selector)
     yield from _check_addresses(spec)
+    yield from _check_external_traffic(spec)
     yield from _check_affinity(spec)
 
 
@@ -56,6 +57,8 @@ def _check_cluster_ips(spec: ServiceSpec) -> Iterator[Finding]:
     for index, each in enumerate(spec.cluster_ips):
         if each != HEADLESS:
             yield from finding(f"spec.clusterIPs[{index}]", values.unicast_address(each))
+    if len(spec.cluster_ips) > 1 and HEADLESS in spec.cluster_ips:
+        yield Finding(field="spec.clusterIPs", message="None stands alone: a headless Service has no other address")
     if len(spec.cluster_ips) > 2:
         yield Finding(field="spec.clusterIPs", message="may hold one address for each IP family, two at most")
     if spec.cluster_ips and spec.cluster_ip not in (None, "", spec.cluster_ips[0]):
@@ -65,8 +68,8 @@ def _check_cluster_ips(spec: ServiceSpec) -> Iterator[Finding]:
 def _check_families(spec: ServiceSpec) -> Iterator[Finding]:
     for index, family in values.repeated(spec.ip_families):
         yield Finding(field=f"spec.ipFamilies[{index}]", message=f"{family} is here twice")
-    if len(spec.ip_families) > 1 and spec.ip_family_policy is IPFamilyPolicy.SINGLE_STACK:
-        yield Finding(field="spec.ipFamilyPolicy", message="SingleStack does not go with two ipFamilies")
+    if max(len(spec.ip_families), len(spec.cluster_ips)) > 1 and spec.ip_family_policy is IPFamilyPolicy.SINGLE_STACK:
+        yield Finding(field="spec.ipFamilyPolicy", message="SingleStack does not go with two IP families")
     ips = spec.cluster_ips or ((spec.cluster_ip,) if spec.cluster_ip else ())
     for index, (each, family) in enumerate(zip(ips, spec.ip_families, strict=False)):
         if each and each != HEADLESS and values.address(each) is None and family is not _family(each):
@@ -86,16 +89,13 @@ def _check_ports(spec: ServiceSpec) -> Iterator[Finding]:
     headless = spec.cluster_ip == HEADLESS or spec.type is ServiceType.EXTERNAL_NAME
     if not spec.ports and not headless:
         yield Finding(field="spec.ports", message="at least one port is required")
-    counts = Counter((port.port, port.protocol) for port in spec.ports)
     for index, port in enumerate(spec.ports):
         field = f"spec.ports[{index}]"
         yield from _check_port(spec, port, field)
         if len(spec.ports) > 1 and not port.name:
             yield Finding(field=f"{field}.name", message="is required when a Service has several ports")
-        if counts[port.port, port.protocol] > 1 and (port.port, port.protocol) in {
-            (each.port, each.protocol) for each in spec.ports[:index]
-        }:
-            yield Finding(field=f"{field}.port", message=f"{port.port}/{port.protocol} is here twice")
+    for index, port_and_protocol in values.repeated(f"{port.port}/{port.protocol}" for port in spec.ports):
+        yield Finding(field=f"spec.ports[{index}].port", message=f"{port_and_protocol} is here twice")
     for index, name in values.repeated(port.name for port in spec.ports):
         if name:
             yield Finding(field=f"spec.ports[{index}].name", message=f"the name {name!r} is here twice")
@@ -105,8 +105,12 @@ def _check_port(spec: ServiceSpec, port: ServicePort, field: str) -> Iterator[Fi
     yield from finding(f"{field}.port", values.port_number(port.port))
     if port.name:
         yield from finding(f"{field}.name", values.dns_label(port.name))
+    if port.app_protocol:
+        yield from finding(f"{field}.appProtocol", values.app_protocol(port.app_protocol))
     if isinstance(port.target_port, str):
-        yield from finding(f"{field}.targetPort", values.port_name(port.target_port))
+        hint = "; remove the quotes if you mean a number" if port.target_port.isdigit() else ""
+        problem = values.port_name(port.target_port)
+        yield from finding(f"{field}.targetPort", problem and problem + hint)
     elif port.target_port is not None:
         yield from finding(f"{field}.targetPort", values.port_number(port.target_port))
     if port.node_port:
@@ -126,6 +130,20 @@ def _check_addresses(spec: ServiceSpec) -> Iterator[Finding]:
         yield from finding("spec.loadBalancerIP", values.unicast_address(spec.load_balancer_ip))
     for index, each in enumerate(spec.load_balancer_source_ranges):
         yield from finding(f"spec.loadBalancerSourceRanges[{index}]", values.network(each.strip()))
+
+
+def _check_external_traffic(spec: ServiceSpec) -> Iterator[Finding]:
+    """Fields that say something about traffic from outside need a Service that takes some."""
+    is_external = spec.type in _WITH_NODE_PORTS or (spec.type is ServiceType.CLUSTER_IP and spec.external_ips)
+    if spec.external_traffic_policy is TrafficScope.LOCAL and not is_external:
+        message = "needs type: NodePort or LoadBalancer, or externalIPs; nothing comes from outside otherwise"
+        yield Finding(field="spec.externalTrafficPolicy", message=message)
+    if spec.type is not ServiceType.LOAD_BALANCER:
+        message = f"needs type: LoadBalancer; the type is {spec.type}"
+        if spec.load_balancer_source_ranges:
+            yield Finding(field="spec.loadBalancerSourceRanges", message=message)
+        if not spec.allocate_load_balancer_node_ports:
+            yield Finding(field="spec.allocateLoadBalancerNodePorts", message=message)
 
 
 def _check_affinity(spec: ServiceSpec) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from meshproxy.base.errors import Finding
 
@@ -47,8 +47,8 @@ def port_number(value: int) -> Problem:
     return None if 1 <= value <= 65535 else f"{value} is no port; it must be between 1 and 65535"
 
 
-def in_range(value: float, low: float, high: float) -> Problem:
-    return None if low <= value <= high else f"{value:g} is out of range; it must be between {low:g} and {high:g}"
+def in_range(value: int, low: int, high: int) -> Problem:
+    return None if low <= value <= high else f"{value} is out of range; it must be between {low} and {high}"
 
 
 def positive_duration(value: float) -> Problem:
@@ -57,21 +57,30 @@ def positive_duration(value: float) -> Problem:
 
 def address(value: str) -> Problem:
     """An IP address literal, without a scope."""
-    try:
-        parsed = ip_address(value)
-    except ValueError:
-        return f"{_quote(value)} is not an IP address"
-    if "%" in value:
-        return f"{_quote(value)} has a scope, which means something on one machine only"
-    return None if str(parsed) == value or parsed.version == 6 else f"{_quote(value)} should be written {parsed}"
+    parsed = _parsed_address(value)
+    return parsed if isinstance(parsed, str) else None
 
 
 def unicast_address(value: str) -> Problem:
     """An IP address that one machine can have."""
-    problem = address(value)
-    if problem is None and (ip_address(value).is_multicast or ip_address(value).is_unspecified):
-        return f"{value} is not the address of one machine"
-    return problem
+    parsed = _parsed_address(value)
+    if isinstance(parsed, str):
+        return parsed
+    return f"{value} is not the address of one machine" if parsed.is_multicast or parsed.is_unspecified else None
+
+
+def _parsed_address(value: str) -> IPv4Address | IPv6Address | str:
+    """The address that `value` is, or what is wrong with it."""
+    try:
+        parsed = ip_address(value)
+    except ValueError:
+        return f"{_quote(value)} is not an IP address"
+    if isinstance(parsed, IPv6Address):
+        if parsed.scope_id is not None:
+            return f"{_quote(value)} has a scope, which means something on one machine only"
+        if parsed.ipv4_mapped is not None:
+            return f"{value} is an IPv4 address written as IPv6; write {parsed.ipv4_mapped}"
+    return parsed
 
 
 def network(value: str) -> Problem:
@@ -99,6 +108,12 @@ def label_key(value: str) -> Problem:
     if len(name) > 63 or not _QUALIFIED.fullmatch(name):
         return f"{_quote(value)} is no label key: letters, digits, '-', '_' and '.', at most 63 characters"
     return None
+
+
+def app_protocol(value: str) -> Problem:
+    """A name of IANA's or a qualified one, ``kubernetes.io/h2c`` (Kubernetes' `ValidateQualifiedName`)."""
+    problem = label_key(value)
+    return problem and f"{_quote(value)} is no protocol's name; write it as http, or kubernetes.io/h2c"
 
 
 def label_value(value: str) -> Problem:

@@ -48,7 +48,7 @@ CASES: dict[str, tuple[str | bytes, str]] = {
     "missing name": ("apiVersion: v1\nkind: Service\nmetadata: {}\n", "metadata.name: this field is required"),
     "label not a string": (SERVICE.replace("name: s", "name: s, labels: {a: yes, b: true}") + "  ports: [{port: 80}]\n", "m.yaml:3: Service/s: metadata.labels.b: expected a string, found true; put it in quotes"),
     "enum": (SERVICE + "  type: Nodeport\n  ports: [{port: 80}]\n", "spec.type: the string 'Nodeport' is none of ClusterIP, NodePort, LoadBalancer, ExternalName (did you mean NodePort?)"),
-    "SCTP": (SERVICE + "  ports: [{port: 80, protocol: SCTP}]\n", "the string 'SCTP' is none of TCP, UDP"),
+    "SCTP": (SERVICE + "  ports: [{port: 80, protocol: SCTP}]\n", "m.yaml:5: Service/s: spec.ports[0].protocol: SCTP is not carried; TCP and UDP are"),
     "name": ("apiVersion: v1\nkind: Service\nmetadata: {name: A_b}\nspec: {ports: [{port: 80}]}\n", "metadata.name: 'A_b' is no DNS label"),
     "port range": (SERVICE + "  ports: [{port: 0}]\n", "spec.ports[0].port: 0 is no port; it must be between 1 and 65535"),
     "no ports": (SERVICE + "  selector: {a: b}\n", "spec.ports: at least one port is required"),
@@ -87,7 +87,27 @@ CASES: dict[str, tuple[str | bytes, str]] = {
     "two proxies": (PROXY + "{}\n---\n" + PROXY.replace("name: x", "name: y") + "{}\n", "m.yaml:6: Proxy/y: there can be only one Proxy; another is in m.yaml:1"),
     "same name twice": (WORKLOAD + "{address: 10.0.0.1}\n---\n" + WORKLOAD + "{address: 10.0.0.2}\n", "m.yaml:8: Workload/w: metadata.name: there is one of this name already, in m.yaml:1"),
     "ignored": ("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\n", "m.yaml:2: Deployment/d: kind: warning: Deployment says nothing to meshproxy"),
-    "route": ("apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: d}\n", "unknown kind HTTPRoute"),
+    "route": ("apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: d}\n", "HTTPRoute would change where traffic goes, and this version does not read it"),
+    "empty List": ("apiVersion: v1\nkind: List\nitems: 3\n", "m.yaml:2: List: kind: unknown kind List"),
+    "tag on a list": (SERVICE + "  ports: !ruby/array [{port: 0}]\n", "m.yaml:5: Service/s: spec.ports[0].port: 0 is no port"),
+    "dotted label": (SERVICE.replace("{name: s}", "\n  name: s\n  labels:\n    a.b/c: d\n    a.b/d: x y") + "  ports: [{port: 80}]\n", "m.yaml:7: Service/s: metadata.labels.a.b/d: 'x y' is no label value"),
+    "null label": (SERVICE.replace("{name: s}", "{name: s, labels: {a: }}") + "  ports: [{port: 80}]\n", 'm.yaml:3: Service/s: metadata.labels.a: expected a string, found nothing (null); write "" if you mean an empty string'),
+    "null where something must be": (SERVICE + "  ports: [{port: }]\n", "m.yaml:5: Service/s: spec.ports[0].port: this field is required"),
+    "control characters": ("a: b\n? \"x\\n\\e[31m\"\n: c\nkind: Service\napiVersion: v1\n", "Service: x\\n\\x1b[31m: unknown field"),
+    "IPv4 in IPv6": (SERVICE + "  clusterIP: ::ffff:10.0.0.1\n  ports: [{port: 80}]\n", "is an IPv4 address written as IPv6; write 10.0.0.1"),
+    "scope": (SERVICE + "  clusterIP: fe80::1%eth0\n  ports: [{port: 80}]\n", "has a scope, which means something on one machine only"),
+    "headless and not": (SERVICE + "  clusterIP: None\n  clusterIPs: [None, 10.0.0.1]\n  ports: [{port: 80}]\n", "spec.clusterIPs: None stands alone"),
+    "one family twice": (SERVICE + "  clusterIPs: [10.0.0.1, 10.0.0.2]\n  ports: [{port: 80}]\n", "spec.clusterIPs[1]: is IPv4 as clusterIPs[0] is"),
+    "single stack": (SERVICE + "  ipFamilyPolicy: SingleStack\n  ipFamilies: [IPv4, IPv6]\n  ports: [{port: 80}]\n", "SingleStack does not go with two IP families"),
+    "external policy": (SERVICE + "  externalTrafficPolicy: Local\n  ports: [{port: 80}]\n", "spec.externalTrafficPolicy: needs type: NodePort or LoadBalancer, or externalIPs"),
+    "source ranges without a load balancer": (SERVICE + "  loadBalancerSourceRanges: [10.0.0.0/8]\n  ports: [{port: 80}]\n", "spec.loadBalancerSourceRanges: needs type: LoadBalancer; the type is ClusterIP"),
+    "quoted target port": (SERVICE + "  ports: [{port: 80, targetPort: '8080'}]\n", "remove the quotes if you mean a number"),
+    "application protocol": (SERVICE + "  ports: [{port: 80, appProtocol: h 2}]\n", "spec.ports[0].appProtocol: 'h 2' is no protocol's name"),
+    "check path": (POLICY + TARGET + '  healthCheck: {http: {path: "/a\\r\\nX: y"}}\n', "spec.healthCheck.http.path: '/a\\r\\nX: y' is no path"),
+    "check host": (POLICY + TARGET + '  healthCheck: {http: {host: "a\\r\\nX: y"}}\n', "spec.healthCheck.http.host: 'a\\r\\nX: y' is no host name"),
+    "target group": (POLICY + "  targetRefs: [{group: apps, kind: Service, name: s}]\n", "spec.targetRefs[0].group: 'apps' is not a Service's group"),
+    "enormous buffer": (PROXY + "{bufferSize: '" + "9" * 5000 + "'}\n", "is more than 9223372036854775807, the largest quantity"),
+    "annotated key twice": ("{a: 1, 'a': 2}\n", "m.yaml:1: the key 'a' is here twice"),
     "list": ("apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Servce\n", "m.yaml:5: Servce: kind: unknown kind"),
 }  # fmt: skip
 
@@ -107,6 +127,55 @@ def test_everything_is_said_at_once_in_the_order_of_the_file() -> None:
     lines = [finding.line for finding in load_text(text).findings]
     assert lines == sorted(lines)
     assert len(lines) >= 5
+
+
+def test_a_mistake_does_not_hide_those_that_follow() -> None:
+    text = (
+        SERVICE
+        + "  ports: [{port: 80}]\n  ports: []\n  selector: {<<: {a: b}}\n  type: !foreign ClusterIP\n  type: NodePort\n"
+        + "---\nkind: Servce\napiVersion: v1\n---\n"
+        + SERVICE.replace("name: s", "name: S")
+        + "  externalIPs: [1, x]\n  ports: [{port: 80}]\n---\na: [\n"
+    )
+    lines = [finding.line for finding in load_text(text).findings]
+    assert lines == [6, 7, 8, 9, 11, 16, 18, 21]
+
+
+def test_what_follows_from_a_mistake_is_not_another() -> None:
+    (only,) = said(SERVICE + "  type: Nodeport\n  ports: [{port: 80, nodePort: 30000}]\n")
+    assert "spec.type" in only
+    (only,) = said(SERVICE + "  ports: [{name: a, port: 80}, {name: b, port: 80, protocol: SCTP}]\n")
+    assert "SCTP" in only
+
+
+def test_the_name_of_a_broken_document_is_taken() -> None:
+    text = SERVICE + "  prts: []\n---\n" + SERVICE + "  ports: [{port: 80}]\n"
+    assert any("there is one of this name already, in m.yaml:1" in message for message in said(text))
+
+
+def test_null_is_as_good_as_nothing() -> None:
+    """`kubectl create --dry-run -o yaml` writes ``creationTimestamp: null``, Helm's templates empty ``annotations:``."""
+    text = "apiVersion: v1\nkind: Service\nmetadata:\n  name: s\n  creationTimestamp: null\n  annotations:\nspec:\n"
+    loaded = load_text(text + "  selector:\n  ports: [{port: 80, name: }]\nstatus: {loadBalancer: {}}\n")
+    assert loaded.findings == ()
+    (service,) = loaded.resources
+    assert isinstance(service, Service)
+    assert (service.metadata.annotations, service.spec.selector, service.spec.ports[0].name) == ({}, {}, "")
+
+
+def test_lists_are_unpacked() -> None:
+    item = "- apiVersion: meshproxy.dev/v1\n  kind: Workload\n  metadata: {name: %s}\n  spec: {address: 10.0.0.1}\n"
+    loaded = load_text("apiVersion: v1\nkind: List\nitems:\n" + item % "a" + item % "b")
+    assert [resource.label for resource in loaded.resources] == ["Workload/a", "Workload/b"]
+    assert loaded.places["Workload/b"].line == 8
+    assert not any(load_text("apiVersion: v1\nkind: List\nitems:\n"))
+
+
+def test_findings_are_short_whatever_the_file_holds() -> None:
+    long = "x" * 1_000_000
+    for text in (f"kind: {long}\napiVersion: v1\n", SERVICE + f"  {long}: 1\n", PROXY + f"{{bufferSize: {long}}}\n"):
+        assert errors_in(load_text(text).findings)
+        assert all(len(message) < 2000 for message in said(text))
 
 
 def test_the_right_words_are_understood() -> None:
