@@ -50,12 +50,17 @@ class AffinityTable:
         self._insert(client, endpoint, until, retell_at)
 
     def learn(self, client: str, endpoint: str, seconds_left: float, now: float) -> None:
-        """Another worker bound `client`; a younger binding of our own stays."""
+        """Another worker bound `client`.
+
+        Where it did so to another endpoint than we, at the same time, both workers take the one
+        whose id sorts first, or each would renew its own for ever.
+        """
         until = now + seconds_left
         bound = self._bound.get(client)
-        if bound is None or bound[1] < until:
-            self._bound.pop(client, None)
-            self._insert(client, endpoint, until, now + self.timeout / RETELL)
+        if bound is not None and bound[1] > now:
+            endpoint, until = min(endpoint, bound[0]), max(until, bound[1])
+        self._bound.pop(client, None)
+        self._insert(client, endpoint, until, now + self.timeout / RETELL)
 
     def _insert(self, client: str, endpoint: str, until: float, retell_at: float) -> None:
         # Bindings are re-inserted when they are used, so the first is always the least recently used.

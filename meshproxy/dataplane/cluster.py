@@ -72,15 +72,15 @@ class Cluster:
 
     def configure(self, config: model.Cluster) -> Iterator[None]:
         """Adopt a changed configuration, in steps as `Balancer.replace`."""
-        algorithm_changed = config.algorithm is not self.config.algorithm
+        if config.algorithm is not self.config.algorithm:
+            yield from self._change_algorithm(config.algorithm)
+        # Only now: who is bound to an endpoint by the old algorithm would be so in this worker alone.
         self._set_config(config)
-        if algorithm_changed:
-            yield from self._change_algorithm()
         self._settle_panic()
         while self._pending and not self.is_full:
             self._admit_next()
 
-    def _change_algorithm(self) -> Iterator[None]:
+    def _change_algorithm(self, algorithm: model.Algorithm) -> Iterator[None]:
         """Fill new balancers beside those that serve, then change over at once.
 
         A member belongs to one balancer, so the new ones get upstreams of their own, which take
@@ -92,7 +92,7 @@ class Cluster:
             upstream.available = False
         levels: list[tuple[int, Balancer[Upstream]]] = []
         for priority, members in sorted(self._by_priority(fresh.values()).items()):
-            balancer = self._make_balancer()
+            balancer = make_balancer(algorithm, self._random.random)
             yield from balancer.replace(members)
             levels.append((priority, balancer))
         before, self.upstreams, self._levels = self.upstreams, fresh, levels

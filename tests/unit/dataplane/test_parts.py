@@ -43,14 +43,24 @@ class TestAffinity:
         table.bind("client", "b", now=12)
         assert list(table.take_told(now=12)) == [("c", "client", "b", 80.0)]
 
-    def test_what_others_say_counts_unless_ours_is_younger(self) -> None:
+    def test_workers_that_disagree_agree_once_they_have_told_each_other(self) -> None:
+        one, two = AffinityTable("c", 10.0), AffinityTable("c", 10.0)
+        one.bind("client", "b", now=0)
+        two.bind("client", "a", now=0)
+        for _, client, endpoint, seconds_left in one.take_told(now=0):
+            two.learn(client, endpoint, seconds_left, now=1)
+        for _, client, endpoint, seconds_left in two.take_told(now=0):
+            one.learn(client, endpoint, seconds_left, now=1)
+        assert one.endpoint_of("client", now=2) == two.endpoint_of("client", now=2) == "a"
+
+    def test_what_others_say_counts(self) -> None:
         table = AffinityTable("c", 10.0)
         table.learn("client", "a", 5.0, now=0)
         assert table.endpoint_of("client", now=1) == "a"
         assert list(table.take_told(now=1)) == []
-        table.bind("client", "b", now=2)
-        table.learn("client", "a", 5.0, now=3)
-        assert table.endpoint_of("client", now=3) == "b"
+        assert table.endpoint_of("client", now=5) is None
+        table.learn("client", "b", 5.0, now=6)
+        assert table.endpoint_of("client", now=7) == "b"
 
     def test_the_least_recently_used_is_forgotten_first(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(affinity, "MAX_CLIENTS", 2)
