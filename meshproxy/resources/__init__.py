@@ -7,9 +7,13 @@ in `meshproxy.snapshot`, and `meshproxy.compiler` leads from one to the other.
 """
 
 from meshproxy.resources.endpoints import Endpoints, EndpointSlice
+from meshproxy.resources.gateway import Gateway, GatewayClass
+from meshproxy.resources.http_route import HTTPRoute
+from meshproxy.resources.ingress import Ingress, IngressClass
 from meshproxy.resources.meta import ObjectMeta, Resource
 from meshproxy.resources.policy import TrafficPolicy
 from meshproxy.resources.proxy import Proxy
+from meshproxy.resources.reference_grant import ReferenceGrant
 from meshproxy.resources.service import Service
 from meshproxy.resources.workload import Workload
 
@@ -17,6 +21,12 @@ KINDS: dict[tuple[str, str], type[Resource]] = {
     ("v1", "Service"): Service,
     ("v1", "Endpoints"): Endpoints,
     ("discovery.k8s.io/v1", "EndpointSlice"): EndpointSlice,
+    ("gateway.networking.k8s.io/v1", "HTTPRoute"): HTTPRoute,
+    ("gateway.networking.k8s.io/v1", "Gateway"): Gateway,
+    ("gateway.networking.k8s.io/v1", "GatewayClass"): GatewayClass,
+    ("gateway.networking.k8s.io/v1beta1", "ReferenceGrant"): ReferenceGrant,
+    ("networking.k8s.io/v1", "Ingress"): Ingress,
+    ("networking.k8s.io/v1", "IngressClass"): IngressClass,
     ("meshproxy.dev/v1", "Workload"): Workload,
     ("meshproxy.dev/v1", "TrafficPolicy"): TrafficPolicy,
     ("meshproxy.dev/v1", "Proxy"): Proxy,
@@ -27,8 +37,14 @@ __all__ = [
     "KINDS",
     "EndpointSlice",
     "Endpoints",
+    "Gateway",
+    "GatewayClass",
+    "HTTPRoute",
+    "Ingress",
+    "IngressClass",
     "ObjectMeta",
     "Proxy",
+    "ReferenceGrant",
     "Resource",
     "Service",
     "TrafficPolicy",

@@ -11,6 +11,7 @@ from __future__ import annotations
 import msgspec
 
 from meshproxy.snapshot.model import Cluster, Endpoint, Listener, ProxySettings
+from meshproxy.snapshot.routes import VirtualHost
 
 
 class Message(msgspec.Struct, frozen=True, tag=True, array_like=True):
@@ -45,11 +46,23 @@ class PutEndpoints(Message, frozen=True):
     endpoints: tuple[Endpoint, ...]
 
 
+class PutRoutes(Message, frozen=True):
+    """A part of a new or changed route table.
+
+    A table that changed is sent whole: the parts of one configuration follow each other, and what a
+    virtual host of the same name brings is added to its rules.
+    """
+
+    table: str
+    virtual_hosts: tuple[VirtualHost, ...]
+
+
 class Remove(Message, frozen=True):
-    """Listeners and clusters that are gone, by name."""
+    """Listeners, clusters and route tables that are gone, by name."""
 
     listeners: tuple[str, ...] = ()
     clusters: tuple[str, ...] = ()
+    route_tables: tuple[str, ...] = ()
 
 
 class RemoveEndpoints(Message, frozen=True):
@@ -130,6 +143,98 @@ class ListenerStats(msgspec.Struct, frozen=True, array_like=True):
     dropped: int = 0
 
 
+class RequestCounts(msgspec.Struct, frozen=True, array_like=True):
+    """Cumulative counts of HTTP requests.
+
+    `statuses`: how many ended without a response, then with a status of 1xx (101), 2xx, 3xx, 4xx, 5xx. `latencies`:
+    how many took at most each of `telemetry.latency.BOUNDS`, not cumulated, the last one those that took longer;
+    `seconds` is their sum, from the request's first byte to the response's last. `retries` were tries beyond the first.
+    """
+
+    statuses: tuple[int, int, int, int, int, int] = (0, 0, 0, 0, 0, 0)
+    latencies: tuple[int, ...] = ()
+    seconds: float = 0.0
+    retries: int = 0
+
+
+class RouteStats(msgspec.Struct, frozen=True, array_like=True):
+    """What one rule of a route table did since the worker started.
+
+    `table` is empty for HTTP without a route; `rule` is then the listener's Service port (``default/web:80``). Where no
+    rule matched, `rule` is empty.
+    """
+
+    table: str
+    rule: str
+    requests: RequestCounts
+
+
+class EndpointRequestStats(msgspec.Struct, frozen=True, array_like=True):
+    """Requests that one endpoint was sent, each try counted.
+
+    `active` (under way) and `idle` (pooled connections) are gauges; latencies are from sending a try to the end of
+    its response.
+    """
+
+    cluster: str
+    endpoint: str
+    active: int
+    idle: int
+    requests: RequestCounts
+
+
+class RequestStats(Message, frozen=True):
+    """What changed of HTTP since the last report, in parts of bounded size.
+
+    `flags` counts, for each (listener, response flag), the requests that ended so (see `telemetry.flags`).
+    """
+
+    routes: tuple[RouteStats, ...] = ()
+    endpoints: tuple[EndpointRequestStats, ...] = ()
+    flags: tuple[tuple[str, str, int], ...] = ()
+
+
+class AccessRecord(msgspec.Struct, frozen=True, array_like=True):
+    """One finished request, as the access log has it.
+
+    `started` is Unix time. `client` is the address that forwarding headers may have told, `peer` the connection's.
+    `target` is what the client asked for, `sent` and `received` are bytes of bodies to and from the client;
+    `status` 0 is no response; `flags` are Envoy's, joined by commas, empty for none. `upstream_seconds` is the last try's time
+    until its response's head, -1 without one.
+    """
+
+    started: float
+    seconds: float
+    listener: str
+    rule: str
+    cluster: str
+    endpoint: str
+    client: str
+    peer: str
+    method: str
+    host: str
+    target: str
+    version: str
+    status: int
+    flags: str
+    detail: str
+    received: int
+    sent: int
+    attempts: int
+    upstream_seconds: float
+    request_id: str
+    user_agent: str
+    referer: str
+    forwarded_for: str
+
+
+class AccessRecords(Message, frozen=True):
+    """Requests to be logged, oldest first; `dropped` more were not kept since the last message."""
+
+    records: tuple[AccessRecord, ...]
+    dropped: int = 0
+
+
 class Stats(Message, frozen=True):
     """What changed since the last report, in parts of bounded size."""
 
@@ -139,7 +244,7 @@ class Stats(Message, frozen=True):
 
 
 class EndpointFailing(Message, frozen=True):
-    """`failures` connections to an endpoint failed in a row, as many as its outlier detection allows."""
+    """`failures` connections to, or requests of, an endpoint failed in a row, as often as its policy allows."""
 
     cluster: str
     endpoint: str
@@ -164,6 +269,7 @@ ToWorker = (
     | PutListeners
     | PutClusters
     | PutEndpoints
+    | PutRoutes
     | Remove
     | RemoveEndpoints
     | Commit
@@ -171,7 +277,7 @@ ToWorker = (
     | AffinityEntries
     | Drain
 )
-ToSupervisor = Hello | Ack | Nack | Stats | EndpointFailing | AffinityLearned | Drained
+ToSupervisor = Hello | Ack | Nack | Stats | RequestStats | AccessRecords | EndpointFailing | AffinityLearned | Drained
 
 encode = msgspec.msgpack.Encoder().encode
 decode_to_worker = msgspec.msgpack.Decoder(ToWorker).decode

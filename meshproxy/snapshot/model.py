@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import enum
 
-import msgspec
-
 from meshproxy.base.addresses import SocketAddress
-
-
-class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
-    """The base of every snapshot value; camelCase when encoded, as xDS has it in JSON."""
+from meshproxy.snapshot.http import DEFAULT_HTTP, HashOn, HTTPListener, RateLimit, SlowStart
+from meshproxy.snapshot.routes import RetryPolicy, RouteTable
+from meshproxy.snapshot.value import Value
 
 
 class Transport(enum.StrEnum):
@@ -70,9 +67,16 @@ class HealthCheck(Value, frozen=True, kw_only=True):
 
 
 class OutlierDetection(Value, frozen=True, kw_only=True):
-    """Passive ejection of a cluster's endpoints (Envoy `cluster.v3.OutlierDetection`)."""
+    """Passive ejection of a cluster's endpoints (Envoy `cluster.v3.OutlierDetection`).
+
+    `consecutive_failures` counts connections that did not open and requests without a response;
+    `consecutive_5xx` responses of 500 to 599 as well, `consecutive_gateway_errors` those of 502, 503
+    and 504. None of a kind's is no limit.
+    """
 
     consecutive_failures: int
+    consecutive_5xx: int | None = None
+    consecutive_gateway_errors: int | None = None
     interval: float
     base_ejection_time: float
     max_ejection_time: float
@@ -84,6 +88,14 @@ class Cluster(Value, frozen=True, kw_only=True):
 
     `affinity_timeout` is `sessionAffinity: ClientIP`'s, in seconds. `send_proxy_protocol` is 0
     (none), 1 or 2. `use_all_when_none_healthy` is panic mode.
+
+    For HTTP: of `hash_on` the first that a request has is what hashing algorithms hash (the client's
+    address where it has none). `max_requests` may be under way at once, `max_pending` more wait for
+    `pending_timeout`; `max_retries` of them may be retries, or, where that is None, the larger of
+    `retry_budget_min` and `retry_budget_percent` of the requests under way (Envoy's retry budget).
+    `retry` and `request_timeout` hold where the rule has none of its own. `max_request_body` is in
+    bytes. An upstream connection that is not used for `pool_idle_timeout`, or carried
+    `max_requests_per_connection`, is closed.
     """
 
     name: str
@@ -105,6 +117,26 @@ class Cluster(Value, frozen=True, kw_only=True):
     udp_session_timeout: float = 60.0
     udp_max_sessions: int = 65536
     send_proxy_protocol: int = 0
+    slow_start: SlowStart | None = None
+    hash_on: tuple[HashOn, ...] = ()
+    max_requests: int | None = None
+    max_retries: int | None = None
+    retry_budget_percent: float = 20.0
+    retry_budget_min: int = 3
+    retry: RetryPolicy | None = None
+    request_timeout: float | None = None
+    rate_limit: RateLimit | None = None
+    max_request_body: int | None = None
+    max_requests_per_connection: int | None = None
+    pool_idle_timeout: float = 60.0
+
+
+class Protocol(enum.StrEnum):
+    """What a TCP listener's bytes are; with `AUTO` the first of them decide."""
+
+    TCP = "TCP"
+    HTTP = "HTTP"
+    AUTO = "Auto"
 
 
 class ListenerRole(enum.StrEnum):
@@ -114,18 +146,26 @@ class ListenerRole(enum.StrEnum):
     NODE_PORT = "NodePort"
     EXTERNAL_IP = "ExternalIP"
     LOAD_BALANCER = "LoadBalancer"
+    GATEWAY = "Gateway"
+    INGRESS = "Ingress"
 
 
 class Listener(Value, frozen=True, kw_only=True):
-    """A bound address whose connections or datagrams go to one cluster (Envoy `listener.v3.Listener`).
+    """A bound address whose connections or datagrams go to one cluster, or whose requests are routed.
 
-    `allowed_sources` are CIDRs (`loadBalancerSourceRanges`); empty means everyone.
+    Envoy `listener.v3.Listener`. `allowed_sources` are CIDRs (`loadBalancerSourceRanges`); empty means
+    everyone. `routes` names a `RouteTable` for HTTP; without one, HTTP requests go to `cluster`, too. A
+    listener without a `cluster` (a Gateway's) has `routes`. `service` is the Service's ``namespace/name``,
+    or ``Gateway/namespace/name``, or ``Ingress``.
     """
 
     name: str
     address: SocketAddress
     transport: Transport
-    cluster: str
+    cluster: str = ""
+    routes: str = ""
+    protocol: Protocol = Protocol.TCP
+    http: HTTPListener = DEFAULT_HTTP
     service: str
     port_name: str = ""
     role: ListenerRole = ListenerRole.CLUSTER_IP
@@ -189,6 +229,23 @@ class WorkloadView(Value, frozen=True, kw_only=True):
     services: tuple[str, ...] = ()
 
 
+class AccessLog(Value, frozen=True, kw_only=True):
+    """Which requests are written down, and how.
+
+    `format` is ``text``, ``json``, or a format string (Envoy's command operators); `path` a file, or ``-``
+    for standard output. A share of `sample` (0 to 1) of the requests that have a status of `min_status` at least and
+    took `min_duration` seconds at least is logged; with `always_errors` every 5xx and every one with
+    a response flag besides.
+    """
+
+    format: str = "text"
+    path: str = "-"
+    sample: float = 1.0
+    min_status: int = 0
+    min_duration: float = 0.0
+    always_errors: bool = True
+
+
 class ProxySettings(Value, frozen=True, kw_only=True):
     """What the Proxy document says, with every default filled in."""
 
@@ -203,6 +260,7 @@ class ProxySettings(Value, frozen=True, kw_only=True):
     buffer_size: int = 262144
     log_format: str = "text"
     log_level: str = "info"
+    access_log: AccessLog | None = None
 
 
 class Snapshot(Value, frozen=True, kw_only=True):
@@ -217,6 +275,7 @@ class Snapshot(Value, frozen=True, kw_only=True):
     listeners: tuple[Listener, ...] = ()
     clusters: tuple[Cluster, ...] = ()
     assignments: tuple[Assignment, ...] = ()
+    route_tables: tuple[RouteTable, ...] = ()
     services: tuple[ServiceView, ...] = ()
     workloads: tuple[WorkloadView, ...] = ()
 

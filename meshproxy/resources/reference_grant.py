@@ -1,0 +1,28 @@
+"""`gateway.networking.k8s.io/v1beta1` ReferenceGrant: who from other namespaces may refer here."""
+
+from __future__ import annotations
+
+from meshproxy.resources.meta import Resource, Shape
+
+
+class ReferenceGrantFrom(Shape, frozen=True, kw_only=True):
+    group: str
+    kind: str
+    namespace: str
+
+
+class ReferenceGrantTo(Shape, frozen=True, kw_only=True):
+    """Without a `name`, all of that kind in the grant's namespace."""
+
+    group: str = ""
+    kind: str
+    name: str | None = None
+
+
+class ReferenceGrantSpec(Shape, frozen=True, kw_only=True):
+    from_: tuple[ReferenceGrantFrom, ...]
+    to: tuple[ReferenceGrantTo, ...]
+
+
+class ReferenceGrant(Resource, frozen=True, kw_only=True):
+    spec: ReferenceGrantSpec
