@@ -1,0 +1,304 @@
+"""A request's head (RFC 9112 §3, RFC 9110 §7).
+
+Refused, because implementations differ on where such a request ends or where it goes: Content-Length
+beside Transfer-Encoding, more than one Content-Length or one that is not digits only, a Transfer-Encoding other
+than ``chunked`` or in HTTP/1.0, bare LF or CR, folded lines, white space before a colon, control characters,
+a Host that is missing, repeated or no authority, a target that is none of RFC 9112 §3.2's forms.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from meshproxy.protocols.http1 import syntax
+from meshproxy.protocols.http1.errors import MalformedRequest
+
+CHUNKED = -1
+"""A content length that means: the body is chunked."""
+
+_HEAD = re.compile(
+    rb"(" + syntax.TOKEN + rb"{1,32}+) ([\x21\x22\x24-\x7e]++) HTTP/1\.([0-9])\r\n" + syntax.FIELDS + rb"\r\n"
+)
+_REQUEST_LINE = re.compile(rb"(" + syntax.TOKEN + rb"{1,32}+) ([\x21\x22\x24-\x7e]++) HTTP/([0-9])\.([0-9])\Z")
+_SPECIAL = syntax.named(
+    b"host",
+    b"content-length",
+    b"transfer-encoding",
+    b"connection",
+    b"keep-alive",
+    b"proxy-connection",
+    b"proxy-authenticate",
+    b"te",
+    b"upgrade",
+    b"expect",
+    b"http2-settings",
+    b"x-forwarded-for",
+    b"x-forwarded-proto",
+    b"x-forwarded-host",
+    b"x-forwarded-port",
+    b"x-forwarded-server",
+    b"x-real-ip",
+    b"x-request-id",
+    b"forwarded",
+)
+"""Fields that framing, routing or forwarding depends on."""
+_LENGTH = re.compile(rb"[0-9]{1,18}+")
+_AUTHORITY = re.compile(
+    rb"(?P<host>\[[0-9A-Fa-f:.]{2,45}\]|(?:[0-9A-Za-z._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2}){1,255}?)\.?(?::(?P<port>[0-9]{0,5}))?"
+)
+"""``uri-host [":" port]`` (RFC 9110 §7.2) without userinfo."""
+_ABSOLUTE = re.compile(rb"(?i:http|https)://([^/?]+)(/[^?]*)?(\?.*)?")
+_METHOD_START = re.compile(syntax.TOKEN + rb"{0,32}+(?: |\Z)")
+
+_FORWARDING = frozenset(
+    {
+        b"x-forwarded-for",
+        b"x-forwarded-proto",
+        b"x-forwarded-host",
+        b"x-forwarded-port",
+        b"x-forwarded-server",
+        b"x-real-ip",
+        b"x-request-id",
+        b"forwarded",
+    }
+)
+
+
+class RequestHead:
+    """A valid head. Implements `routing.api.Request`.
+
+    `raw` is the whole head, its last empty line included. `target` is as sent, `authority` where it is
+    meant to go (Host, or an absolute target's), `host` that in lower case without port and final dot. `path` and
+    `query_part` (None without ``?``) are the target's; ``*`` has the path ``*``. `minor` is the version's, 0 or 1.
+    `length` is the body's, `CHUNKED`, or 0. `keep_alive` says that the client would send another request.
+    `upgrade` is the Upgrade field where Connection names it, `hop_by_hop` whether a field must be taken out before
+    the head is passed on, `nominated` the fields that Connection names, lower case. `forwarding` holds (name, value)
+    of fields that say what other proxies saw.
+    """
+
+    __slots__ = (
+        "authority",
+        "expects_continue",
+        "forwarding",
+        "hop_by_hop",
+        "host",
+        "is_absolute",
+        "keep_alive",
+        "length",
+        "method",
+        "minor",
+        "nominated",
+        "path",
+        "query_part",
+        "raw",
+        "target",
+        "upgrade",
+    )
+
+    def __init__(self, raw: bytes, method: bytes, target: bytes, minor: int) -> None:
+        self.raw = raw
+        self.method = method
+        self.target = target
+        self.minor = minor
+        self.length = 0
+        self.keep_alive = minor == 1
+        self.upgrade: bytes | None = None
+        self.expects_continue = False
+        self.hop_by_hop = False
+        self.is_absolute = False
+        self.nominated: tuple[bytes, ...] = ()
+        self.forwarding: list[tuple[bytes, bytes]] | None = None
+        self.authority = self.host = b""
+        self.path, mark, query = target.partition(b"?")
+        self.query_part: bytes | None = query if mark else None
+
+    @property
+    def query(self) -> bytes:
+        return self.query_part or b""
+
+    def header(self, name: bytes) -> bytes | None:
+        """Implements `routing.api.Request`."""
+        return syntax.joined(self.raw, name)
+
+
+def parse_request(raw: bytes) -> RequestHead:
+    """The head that `raw` is, from its first byte to the empty line that ends it; raises `MalformedRequest`."""
+    match = _HEAD.fullmatch(raw)
+    if match is None:
+        raise _explain(raw)
+    method, target, minor = match.groups()
+    head = RequestHead(raw, method, target, 0 if minor == b"0" else 1)
+    hosts = 0
+    rare: list[tuple[bytes, bytes]] | None = None
+    for name, value in _SPECIAL.findall(raw):
+        if len(name) == 4 and name in (b"Host", b"host"):
+            hosts += 1
+            head.authority = value.rstrip(b" \t")
+        elif value == b"keep-alive" and head.minor and name in (b"Connection", b"connection"):
+            head.hop_by_hop = True  # and it is what HTTP/1.1 does anyway
+        elif rare is None:
+            rare = [(name.lower(), value.rstrip(b" \t"))]
+        else:
+            rare.append((name.lower(), value.rstrip(b" \t")))
+    if rare is not None:
+        hosts += _read_rare(head, rare)
+    _check_target(head, hosts)
+    return head
+
+
+def _read_rare(head: RequestHead, fields: list[tuple[bytes, bytes]]) -> int:
+    """Read the fields that most requests do not have; returns how many Host fields were among them."""
+    by_name: dict[bytes, list[bytes]] = {}
+    for name, value in fields:
+        if name in _FORWARDING:
+            if head.forwarding is None:
+                head.forwarding = []
+            head.forwarding.append((name, value))
+        else:
+            by_name.setdefault(name, []).append(value)
+    hosts = by_name.get(b"host", ())
+    for value in hosts:
+        head.authority = value
+    _read_framing(head, by_name.get(b"content-length", ()), by_name.get(b"transfer-encoding", ()))
+    if b"connection" in by_name:
+        _read_connection(head, b",".join(by_name[b"connection"]), by_name)
+    if by_name.keys() & {b"keep-alive", b"proxy-connection", b"te", b"upgrade", b"http2-settings"}:
+        head.hop_by_hop = True
+    for value in by_name.get(b"expect", ()):
+        if value.lower() != b"100-continue":
+            raise MalformedRequest(417, "the expectation is not 100-continue")
+        head.expects_continue = head.minor == 1
+    return len(hosts)
+
+
+def _read_framing(head: RequestHead, lengths: list[bytes] | tuple[()], codings: list[bytes] | tuple[()]) -> None:
+    """RFC 9112 §6.3, where it leaves a choice the strict one."""
+    if codings:
+        if head.minor == 0:
+            raise MalformedRequest(400, "Transfer-Encoding in HTTP/1.0")
+        if lengths:
+            raise MalformedRequest(400, "Content-Length beside Transfer-Encoding")
+        if len(codings) > 1 or codings[0].lower() != b"chunked":
+            unknown = syntax.tokens(codings[-1])[-1:] != [b"chunked"]
+            raise MalformedRequest(400 if unknown else 501, "the Transfer-Encoding is not just chunked")
+        head.length = CHUNKED
+    elif lengths:
+        if len(lengths) > 1:
+            raise MalformedRequest(400, "more than one Content-Length")
+        if not _LENGTH.fullmatch(lengths[0]):
+            raise MalformedRequest(400, "the Content-Length is not a number")
+        head.length = int(lengths[0])
+
+
+def _read_connection(head: RequestHead, value: bytes, fields: dict[bytes, list[bytes]]) -> None:
+    """RFC 9110 §7.6.1. What it names is taken out, but for the fields that everything rests on."""
+    options = syntax.tokens(value)
+    head.hop_by_hop = True
+    if b"close" in options:
+        head.keep_alive = False
+    elif b"keep-alive" in options:
+        head.keep_alive = True
+    if b"upgrade" in options and b"upgrade" in fields and head.minor == 1:
+        head.upgrade = b", ".join(fields[b"upgrade"])
+    known = {b"close", b"keep-alive", b"upgrade", b"te", b"http2-settings"}
+    named = [each for each in options if each not in known]
+    if named:
+        protected = {b"host", b"content-length", b"transfer-encoding", b"content-type", b"cookie", b"authorization"}
+        if protected.intersection(named) or not all(map(syntax.IS_TOKEN.fullmatch, named)):
+            raise MalformedRequest(400, "Connection names a field that belongs to the whole way")
+        head.nominated = tuple(named)
+
+
+def _check_target(head: RequestHead, hosts: int) -> None:
+    """RFC 9112 §3.2: the target's form, and the host that it, or the one Host field, names."""
+    if hosts != 1 and (hosts or head.minor):
+        raise MalformedRequest(400, "more than one Host" if hosts else "no Host")
+    target = head.target
+    if target[0] != 0x2F:  # "/"
+        _check_other_form(head)
+    if head.authority:
+        host = _host_of(head.authority)
+        if host is None:
+            raise MalformedRequest(400, "the Host is no host name with a port")
+        head.host = host
+    elif head.is_absolute:
+        raise MalformedRequest(400, "the target has no host")
+
+
+@lru_cache(maxsize=1024)
+def _host_of(authority: bytes) -> bytes | None:
+    """The host in lower case; None where `authority` is malformed. (Kept: a proxy hears the same few over and over.)"""
+    match = _AUTHORITY.fullmatch(authority)
+    return match["host"].lower() if match else None
+
+
+def _check_other_form(head: RequestHead) -> None:
+    if head.method == b"CONNECT":
+        raise MalformedRequest(501, "CONNECT is not supported: this is not a forward proxy")
+    if head.target == b"*":
+        if head.method != b"OPTIONS":
+            raise MalformedRequest(400, "the target * is for OPTIONS only")
+        return
+    match = _ABSOLUTE.fullmatch(head.target)
+    if match is None:
+        raise MalformedRequest(400, "the target is neither a path nor an http URL")
+    head.is_absolute = True
+    head.authority = match[1]
+    head.path = match[2] or b"/"
+    head.query_part = match[3][1:] if match[3] else None
+    if head.method == b"OPTIONS" and not match[2] and not match[3]:
+        head.path = b"*"  # RFC 9112 §3.2.4
+
+
+# -- what is wrong -----------------------------------------------------------------------
+
+
+def _explain(raw: bytes) -> MalformedRequest:
+    """Why `raw`, which ends like a head, is none."""
+    line, _, fields = raw.partition(b"\r\n")
+    match = _REQUEST_LINE.match(line)
+    if match is None:
+        return _explain_request_line(line)
+    if match[3] != b"1":
+        return MalformedRequest(505, "the version is not HTTP/1.x")
+    return MalformedRequest(400, explain_fields(fields))
+
+
+def _explain_request_line(line: bytes) -> MalformedRequest:
+    if syntax.BARE_LF.search(line) or b"\r" in line:
+        return MalformedRequest(400, "a line ends in a bare LF or CR")
+    parts = line.split(b" ")
+    if len(parts) == 2 and parts[1][:1] == b"/":
+        return MalformedRequest(426, "the request line has no version (HTTP/0.9)")
+    if not syntax.IS_TOKEN.fullmatch(parts[0]) or len(parts[0]) > 32:
+        return MalformedRequest(400, "the method is not a token of at most 32 characters")
+    return MalformedRequest(400, "the request line is not method, target and version, with one space between")
+
+
+def explain_fields(fields: bytes) -> str:
+    """Which rule the field lines of a head break."""
+    if syntax.BARE_LF.search(fields) or syntax.BARE_CR.search(fields):
+        return "a line ends in a bare LF or CR"
+    for line in fields.split(b"\r\n"):
+        name, colon, value = line.partition(b":")
+        if line[:1] in (b" ", b"\t"):
+            return "a field is folded over two lines"
+        if line and (not colon or not syntax.IS_TOKEN.fullmatch(name)):
+            return "a field's name is not a token followed by a colon"
+        if line and not re.fullmatch(rb"[\t\x20-\x7e\x80-\xff]*", value):
+            return "a field's value has a control character"
+    return "the head is malformed"
+
+
+def check_beginning(data: bytes) -> None:
+    """Raise `MalformedRequest` where no head can come of `data`, which is not a whole one yet."""
+    if syntax.BARE_LF.search(data):
+        raise MalformedRequest(400, "a line ends in a bare LF")
+    if data[:8] == b"PRI * HT":
+        raise MalformedRequest(505, "HTTP/2 is not spoken on this port")
+    if _METHOD_START.match(data) is None:
+        raise MalformedRequest(400, "this is not HTTP")
+    line, end, _ = data.partition(b"\r\n")
+    if end and _REQUEST_LINE.match(line) is None:
+        raise _explain_request_line(line)

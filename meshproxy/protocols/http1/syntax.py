@@ -1,0 +1,45 @@
+"""What heads are made of, as compiled patterns (RFC 9110 §5, RFC 9112 §2 to §5).
+
+Quantifiers are possessive: a head is read once from left to right, whatever is in it.
+"""
+
+from __future__ import annotations
+
+import re
+
+TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
+"""One character of a token (RFC 9110 §5.6.2)."""
+FIELDS = rb"(?:" + TOKEN + rb"++:[\t\x20-\x7e\x80-\xff]*+\r\n)*+"
+"""Field lines. Nothing before the colon but the name; no CR, LF, NUL or other control character in a value; no
+line that begins with white space (RFC 9112 §5.1, §5.2: obs-fold)."""
+
+IS_TOKEN = re.compile(TOKEN + rb"+")
+FIELD = re.compile(rb"\r\n(" + TOKEN + rb"++):[ \t]*+([^\r]*+)")
+"""One field line of a valid head, with the line break before it; the value may end in white space."""
+BARE_LF = re.compile(rb"(?<!\r)\n")
+BARE_CR = re.compile(rb"\r(?!\n|\Z)")
+
+
+def named(*names: bytes) -> re.Pattern[bytes]:
+    """A pattern that finds the field lines of a valid head with one of `names` (lower case), in any case.
+
+    Groups: name, value. The lookahead spares most lines the whole alternation.
+    """
+    first = b"".join(sorted({letter for name in names for letter in (name[:1], name[:1].upper())}))
+    return re.compile(rb"\r\n(?=[" + first + rb"])((?i:" + b"|".join(names) + rb")):[ \t]*+([^\r]*+)")
+
+
+def joined(head: bytes, name: bytes) -> bytes | None:
+    """All values of the field `name` (lower case) in a valid head, by RFC 9110 §5.3; None without one.
+
+    Cookies are joined as RFC 9113 §8.2.3 joins them.
+    """
+    values = [value.rstrip(b" \t") for key, value in FIELD.findall(head) if key.lower() == name]
+    if not values:
+        return None
+    return (b"; " if name == b"cookie" else b", ").join(values)
+
+
+def tokens(value: bytes) -> list[bytes]:
+    """The members of a comma-separated list, lower case, empty ones left out (RFC 9110 §5.6.1)."""
+    return [member for each in value.lower().split(b",") if (member := each.strip(b" \t"))]
