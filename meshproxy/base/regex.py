@@ -7,9 +7,8 @@ from typing import Protocol
 MAX_CHARACTERS = 4096
 """The Gateway API's `HTTPHeaderMatch.value` may be that long; of a path or a query parameter, 1024."""
 MAX_PROGRAM = 2048
-"""Instructions (Istio allows 1024). A byte of input costs at worst a step for each: that is some 15 µs here, so that
-the largest request head there may be, 64 KiB, takes less than a second, of a pattern written for the purpose. What
-people write has tens to hundreds."""
+"""Instructions. A byte of input costs a step for each at worst, some 15 µs here: 64 KiB, the largest request head there
+may be, take less than a second, with a pattern made for the purpose. What people write has tens to hundreds."""
 MAX_MEMORY = 1 << 20
 """Bytes for the program and its DFA. Beyond, RE2 simulates the NFA: slower, still linear. Its default is 8 MiB."""
 

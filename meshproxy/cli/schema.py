@@ -26,7 +26,9 @@ def command(kind: str | None) -> None:
     Point an editor's YAML language server at the output, for completion and checks while
     you write.
     """
-    kinds = {name: (api_version, shape) for (api_version, name), shape in KINDS.items()}
+    kinds: dict[str, tuple[list[str], Any]] = {}
+    for (api_version, name), shape in KINDS.items():
+        kinds.setdefault(name, ([], shape))[0].append(api_version)
     if kind is not None:
         by_folded = {name.casefold(): name for name in kinds}
         if kind.casefold() not in by_folded:
@@ -35,13 +37,13 @@ def command(kind: str | None) -> None:
     click.echo(json.dumps(make_schema(kinds), indent=2))
 
 
-def make_schema(kinds: dict[str, tuple[str, Any]]) -> dict[str, Any]:
-    """A schema that takes a document of any of `kinds` (name → (apiVersion, struct))."""
+def make_schema(kinds: dict[str, tuple[list[str], Any]]) -> dict[str, Any]:
+    """A schema that takes a document of any of `kinds` (name → (apiVersions, struct))."""
     shapes = [shape for _, shape in kinds.values()]
     _, definitions = msgspec.json.schema_components(shapes, schema_hook=_special, ref_template="#/$defs/{name}")
-    for name, (api_version, _) in kinds.items():
+    for name, (api_versions, _) in kinds.items():
         properties = definitions[name]["properties"]
-        properties["apiVersion"] = {"const": api_version}
+        properties["apiVersion"] = {"enum": api_versions} if len(api_versions) > 1 else {"const": api_versions[0]}
         properties["kind"] = {"const": name}
     for struct, field, default in _special_defaults(shapes):
         definitions[struct]["properties"][field]["default"] = str(default)

@@ -41,17 +41,13 @@ IGNORED = frozenset(
 
 NOT_YET = frozenset(
     {
-        "Gateway",
-        "GatewayClass",
-        "HTTPRoute",
         "GRPCRoute",
         "TCPRoute",
         "TLSRoute",
         "UDPRoute",
-        "ReferenceGrant",
         "BackendTLSPolicy",
-        "Ingress",
-        "IngressClass",
+        "BackendTrafficPolicy",
+        "ListenerSet",
         "NetworkPolicy",
         "AuthorizationPolicy",
         "PeerAuthentication",
@@ -62,7 +58,9 @@ NOT_YET = frozenset(
 )
 """Kinds that say who may go where: traffic would not do what they say, so that passing over them would deceive."""
 
-_BY_KIND = {kind: api_version for api_version, kind in KINDS}
+_VERSIONS: dict[str, list[str]] = {}
+for _api_version, _kind in KINDS:
+    _VERSIONS.setdefault(_kind, []).append(_api_version)
 
 
 def kind_of(document: Any) -> type[Resource] | Finding:
@@ -76,16 +74,17 @@ def kind_of(document: Any) -> type[Resource] | Finding:
     found = KINDS.get((str(api_version), str(kind)))
     if found is not None:
         return found
-    if kind in _BY_KIND:
-        return Finding(field="apiVersion", message=f"{kind} is known as {_BY_KIND[kind]}, not {api_version}")
+    if kind in _VERSIONS:
+        known = " or ".join(_VERSIONS[kind])
+        return Finding(field="apiVersion", message=f"{kind} is known as {known}, not {api_version}")
     if kind in IGNORED:
         message = f"{kind} says nothing to meshproxy and is passed over"
         return Finding(severity=Severity.WARNING, field="kind", message=message)
-    known = ", ".join(sorted(_BY_KIND))
+    known = ", ".join(sorted(_VERSIONS))
     if kind in NOT_YET:
         what = f"{kind} would change where traffic goes, and this version does not read it; remove it"
     else:
-        what = f"unknown kind {kind}{did_you_mean(str(kind), _BY_KIND)}"
+        what = f"unknown kind {kind}{did_you_mean(str(kind), _VERSIONS)}"
     return Finding(field="kind", message=f"{what}; this version reads {known}")
 
 

@@ -24,6 +24,10 @@ KINDS: dict[tuple[str, str], type[Resource]] = {
     ("gateway.networking.k8s.io/v1", "HTTPRoute"): HTTPRoute,
     ("gateway.networking.k8s.io/v1", "Gateway"): Gateway,
     ("gateway.networking.k8s.io/v1", "GatewayClass"): GatewayClass,
+    ("gateway.networking.k8s.io/v1", "ReferenceGrant"): ReferenceGrant,
+    ("gateway.networking.k8s.io/v1beta1", "HTTPRoute"): HTTPRoute,
+    ("gateway.networking.k8s.io/v1beta1", "Gateway"): Gateway,
+    ("gateway.networking.k8s.io/v1beta1", "GatewayClass"): GatewayClass,
     ("gateway.networking.k8s.io/v1beta1", "ReferenceGrant"): ReferenceGrant,
     ("networking.k8s.io/v1", "Ingress"): Ingress,
     ("networking.k8s.io/v1", "IngressClass"): IngressClass,
@@ -31,7 +35,7 @@ KINDS: dict[tuple[str, str], type[Resource]] = {
     ("meshproxy.dev/v1", "TrafficPolicy"): TrafficPolicy,
     ("meshproxy.dev/v1", "Proxy"): Proxy,
 }
-"""Every kind that meshproxy reads, by (apiVersion, kind)."""
+"""Every kind that meshproxy reads, by (apiVersion, kind); of a kind's versions the one to write comes first."""
 
 __all__ = [
     "KINDS",

@@ -9,6 +9,8 @@ from meshproxy.resources.http_route import GATEWAY_GROUP
 from meshproxy.resources.meta import Resource, Shape
 from meshproxy.resources.selectors import LabelSelector
 
+NAMESPACE_NAME_LABEL = "kubernetes.io/metadata.name"
+
 
 class FromNamespaces(enum.StrEnum):
     ALL = "All"
@@ -18,7 +20,10 @@ class FromNamespaces(enum.StrEnum):
 
 
 class RouteNamespaces(Shape, frozen=True, kw_only=True):
-    """`from_` is written ``from``. A namespace's labels are those that every cluster gives it: its name."""
+    """`from_` is written ``from``, and is not `NONE`, which is a ListenerSet's.
+
+    A namespace's labels are those that every cluster gives it: its name, as `NAMESPACE_NAME_LABEL`.
+    """
 
     from_: FromNamespaces = FromNamespaces.SAME
     selector: LabelSelector | None = None
@@ -37,15 +42,21 @@ class AllowedRoutes(Shape, frozen=True, kw_only=True):
 
 
 class ListenerProtocol(enum.StrEnum):
+    """In upper or lower case (Gateway API `ProtocolType`)."""
+
     HTTP = "HTTP"
     HTTPS = "HTTPS"
     TLS = "TLS"
     TCP = "TCP"
     UDP = "UDP"
 
+    @classmethod
+    def _missing_(cls, value: object) -> ListenerProtocol | None:
+        return cls._value2member_map_.get(value.upper()) if isinstance(value, str) else None  # type: ignore[return-value]
+
 
 class GatewayListener(Shape, frozen=True, kw_only=True):
-    """`hostname` without a value takes any host."""
+    """`hostname` without a value takes any host. Only listeners for HTTP are opened so far."""
 
     name: str
     port: int
@@ -54,12 +65,15 @@ class GatewayListener(Shape, frozen=True, kw_only=True):
     allowed_routes: AllowedRoutes = AllowedRoutes()
     tls: dict[str, Any] | None = None
 
-    unsupported: ClassVar[frozenset[str]] = frozenset({"tls"})
+
+IP_ADDRESS = "IPAddress"
 
 
 class GatewayAddress(Shape, frozen=True, kw_only=True):
-    value: str
-    type: str = "IPAddress"
+    """Only IP addresses are supported, and none is assigned: `value` is required."""
+
+    value: str = ""
+    type: str = IP_ADDRESS
 
 
 class GatewaySpec(Shape, frozen=True, kw_only=True):
@@ -71,13 +85,17 @@ class GatewaySpec(Shape, frozen=True, kw_only=True):
     infrastructure: dict[str, Any] | None = None
     tls: dict[str, Any] | None = None
     allowed_listeners: dict[str, Any] | None = None
+    default_scope: str | None = None
 
-    unsupported: ClassVar[frozenset[str]] = frozenset({"tls", "allowed_listeners"})
+    unsupported: ClassVar[frozenset[str]] = frozenset({"tls", "allowed_listeners", "default_scope"})
     inert: ClassVar[frozenset[str]] = frozenset({"infrastructure"})
 
 
 class Gateway(Resource, frozen=True, kw_only=True):
     spec: GatewaySpec
+    status: dict[str, Any] | None = None
+
+    inert: ClassVar[frozenset[str]] = frozenset({"status"})
 
 
 class GatewayClassSpec(Shape, frozen=True, kw_only=True):
@@ -92,3 +110,6 @@ class GatewayClass(Resource, frozen=True, kw_only=True):
     """Read and left alone: every Gateway here is meshproxy's."""
 
     spec: GatewayClassSpec
+    status: dict[str, Any] | None = None
+
+    inert: ClassVar[frozenset[str]] = frozenset({"status"})

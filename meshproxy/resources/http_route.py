@@ -6,6 +6,7 @@ Extensions of ours, where the Gateway API has nothing: `HTTPRouteMatch.cookies`.
 from __future__ import annotations
 
 import enum
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
@@ -13,6 +14,8 @@ from meshproxy.base.durations import Duration
 from meshproxy.resources.meta import Resource, Shape, default_duration
 
 GATEWAY_GROUP = "gateway.networking.k8s.io"
+CORE_GROUPS = ("", "core")
+"""How people write the group of a Service; Kubernetes has the first."""
 
 
 class ParentReference(Shape, frozen=True, kw_only=True):
@@ -24,6 +27,14 @@ class ParentReference(Shape, frozen=True, kw_only=True):
     namespace: str | None = None
     section_name: str | None = None
     port: int | None = None
+
+    @property
+    def is_gateway(self) -> bool:
+        return self.kind == "Gateway" and self.group == GATEWAY_GROUP
+
+    @property
+    def is_service(self) -> bool:
+        return self.kind == "Service" and self.group in CORE_GROUPS
 
 
 class PathMatchType(enum.StrEnum):
@@ -37,6 +48,10 @@ class MatchType(enum.StrEnum):
 
     EXACT = "Exact"
     REGULAR_EXPRESSION = "RegularExpression"
+
+
+Method = Literal["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"]
+"""Gateway API `HTTPMethod`."""
 
 
 class HTTPPathMatch(Shape, frozen=True, kw_only=True):
@@ -59,7 +74,7 @@ class HTTPRouteMatch(Shape, frozen=True, kw_only=True):
     headers: tuple[HTTPValueMatch, ...] = ()
     query_params: tuple[HTTPValueMatch, ...] = ()
     cookies: tuple[HTTPValueMatch, ...] = ()
-    method: str | None = None
+    method: Method | None = None
 
 
 class HTTPHeader(Shape, frozen=True, kw_only=True):
@@ -85,11 +100,11 @@ class HTTPPathModifier(Shape, frozen=True, kw_only=True):
 
 
 class HTTPRequestRedirectFilter(Shape, frozen=True, kw_only=True):
-    scheme: str | None = None
+    scheme: Literal["http", "https"] | None = None
     hostname: str | None = None
     path: HTTPPathModifier | None = None
     port: int | None = None
-    status_code: int = 302
+    status_code: Literal[301, 302, 303, 307, 308] = 302
 
 
 class HTTPURLRewriteFilter(Shape, frozen=True, kw_only=True):
@@ -111,6 +126,10 @@ class BackendObjectReference(Shape, frozen=True, kw_only=True):
     namespace: str | None = None
     port: int | None = None
 
+    @property
+    def is_service(self) -> bool:
+        return self.kind == "Service" and self.group in CORE_GROUPS
+
 
 class HTTPRequestMirrorFilter(Shape, frozen=True, kw_only=True):
     """`percent`, 0 to 100, or `fraction`; all requests without either."""
@@ -123,7 +142,7 @@ class HTTPRequestMirrorFilter(Shape, frozen=True, kw_only=True):
 class HTTPCORSFilter(Shape, frozen=True, kw_only=True):
     allow_origins: tuple[str, ...] = ()
     allow_credentials: bool = False
-    allow_methods: tuple[str, ...] = ()
+    allow_methods: tuple[Literal[Method, "*"], ...] = ()
     allow_headers: tuple[str, ...] = ()
     expose_headers: tuple[str, ...] = ()
     max_age: int = 5
@@ -137,10 +156,14 @@ class FilterType(enum.StrEnum):
     REQUEST_MIRROR = "RequestMirror"
     CORS = "CORS"
     EXTENSION_REF = "ExtensionRef"
+    EXTERNAL_AUTH = "ExternalAuth"
 
 
 class HTTPRouteFilter(Shape, frozen=True, kw_only=True):
-    """Exactly the field that `type` names is set."""
+    """Exactly the field that `type` names is set.
+
+    The last two are refused: a filter that is not applied must not be passed over (Gateway API `HTTPRouteFilter.type`).
+    """
 
     type: FilterType
     request_header_modifier: HTTPHeaderFilter | None = None
@@ -149,6 +172,8 @@ class HTTPRouteFilter(Shape, frozen=True, kw_only=True):
     url_rewrite: HTTPURLRewriteFilter | None = None
     request_mirror: HTTPRequestMirrorFilter | None = None
     cors: HTTPCORSFilter | None = None
+    extension_ref: dict[str, Any] | None = None
+    external_auth: dict[str, Any] | None = None
 
 
 class HTTPBackendRef(BackendObjectReference, frozen=True, kw_only=True):
@@ -166,7 +191,7 @@ class HTTPRouteTimeouts(Shape, frozen=True, kw_only=True):
 
 
 class HTTPRouteRetry(Shape, frozen=True, kw_only=True):
-    """GEP-1731: response `codes` that are retried, on top of connection errors; `attempts` beyond the first."""
+    """GEP-1731: response `codes` that are retried, on top of connection errors; `attempts` beyond the first, or 0."""
 
     codes: tuple[int, ...] = ()
     attempts: int = 2
@@ -198,6 +223,8 @@ class SessionPersistence(Shape, frozen=True, kw_only=True):
 
 
 class HTTPRouteRule(Shape, frozen=True, kw_only=True):
+    """Empty `matches` stand for every request, as their default does."""
+
     name: str | None = None
     matches: tuple[HTTPRouteMatch, ...] = (HTTPRouteMatch(),)
     filters: tuple[HTTPRouteFilter, ...] = ()
@@ -213,7 +240,13 @@ class HTTPRouteSpec(Shape, frozen=True, kw_only=True):
     parent_refs: tuple[ParentReference, ...] = ()
     hostnames: tuple[str, ...] = ()
     rules: tuple[HTTPRouteRule, ...] = (HTTPRouteRule(),)
+    use_default_gateways: str | None = None
+
+    unsupported: ClassVar[frozenset[str]] = frozenset({"use_default_gateways"})
 
 
 class HTTPRoute(Resource, frozen=True, kw_only=True):
     spec: HTTPRouteSpec = msgspec.field(default_factory=HTTPRouteSpec)
+    status: dict[str, Any] | None = None
+
+    inert: ClassVar[frozenset[str]] = frozenset({"status"})

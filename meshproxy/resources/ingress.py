@@ -11,7 +11,7 @@ from meshproxy.resources.meta import Resource, Shape
 
 
 class ServiceBackendPort(Shape, frozen=True, kw_only=True):
-    """Either."""
+    """Exactly one of the two."""
 
     name: str | None = None
     number: int | None = None
@@ -38,6 +38,8 @@ class PathType(enum.StrEnum):
 
 
 class HTTPIngressPath(Shape, frozen=True, kw_only=True):
+    """An empty `path`, of type `ImplementationSpecific` only, is every path."""
+
     path: str = "/"
     path_type: PathType
     backend: IngressBackend
@@ -70,9 +72,19 @@ class IngressSpec(Shape, frozen=True, kw_only=True):
 
 class Ingress(Resource, frozen=True, kw_only=True):
     spec: IngressSpec = msgspec.field(default_factory=IngressSpec)
+    status: dict[str, Any] | None = None
+
+    inert: ClassVar[frozenset[str]] = frozenset({"status"})
+
+
+class IngressClassSpec(Shape, frozen=True, kw_only=True):
+    controller: str | None = None
+    parameters: dict[str, Any] | None = None
+
+    inert: ClassVar[frozenset[str]] = frozenset({"parameters"})
 
 
 class IngressClass(Resource, frozen=True, kw_only=True):
     """Read and left alone: every Ingress is meshproxy's, unless its class is another controller's."""
 
-    spec: dict[str, Any] = {}
+    spec: IngressClassSpec = IngressClassSpec()

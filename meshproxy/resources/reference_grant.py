@@ -1,4 +1,4 @@
-"""`gateway.networking.k8s.io/v1beta1` ReferenceGrant: who from other namespaces may refer here."""
+"""`gateway.networking.k8s.io` ReferenceGrant (v1beta1, v1): who from other namespaces may refer here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class ReferenceGrantFrom(Shape, frozen=True, kw_only=True):
 
 
 class ReferenceGrantTo(Shape, frozen=True, kw_only=True):
-    """Without a `name`, all of that kind in the grant's namespace."""
+    """Group ``""`` is the core's. Without a `name`, all of that kind in the grant's namespace."""
 
     group: str = ""
     kind: str
