@@ -7,8 +7,8 @@ from typing import Protocol
 MAX_CHARACTERS = 4096
 """The Gateway API's `HTTPHeaderMatch.value` may be that long; of a path or a query parameter, 1024."""
 MAX_PROGRAM = 2048
-"""Instructions. A byte of input costs a step for each at worst, some 15 µs here: 64 KiB, the largest request head there
-may be, take less than a second, with a pattern made for the purpose. What people write has tens to hundreds."""
+"""Instructions. A byte of input costs a step for each at worst, some 15 µs here: 64 KiB, the largest head there may
+be, take less than a second with a pattern made for the purpose. What people write has tens to hundreds."""
 MAX_MEMORY = 1 << 20
 """Bytes for the program and its DFA. Beyond, RE2 simulates the NFA: slower, still linear. Its default is 8 MiB."""
 
@@ -27,7 +27,7 @@ _ADVICE = {
 class Pattern(Protocol):
     """What a compiled pattern can do. `fullmatch` is not None where all of `text` matches.
 
-    As in Envoy, ``.`` and classes match characters of UTF-8: a byte that is not part of one matches nothing but ``\\C``.
+    As in Envoy, ``.`` and classes match characters of UTF-8; a byte of none matches ``\\C`` only.
     """
 
     def fullmatch(self, text: bytes) -> object | None: ...

@@ -5,14 +5,38 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from meshproxy.base.errors import Finding
-from meshproxy.loader.rules import endpoints, metadata, policy, proxy, service, workload
-from meshproxy.resources import Endpoints, EndpointSlice, Proxy, Service, TrafficPolicy, Workload
+from meshproxy.loader.rules import (
+    endpoints,
+    gateway,
+    http_route,
+    ingress,
+    metadata,
+    policy,
+    proxy,
+    reference_grant,
+    service,
+    workload,
+)
+from meshproxy.resources import (
+    Endpoints,
+    EndpointSlice,
+    Gateway,
+    GatewayClass,
+    HTTPRoute,
+    Ingress,
+    Proxy,
+    ReferenceGrant,
+    Service,
+    TrafficPolicy,
+    Workload,
+)
 from meshproxy.resources.meta import Resource
 
 
 def check(resource: Resource) -> Iterator[Finding]:
     """Yield what is wrong with one resource by itself; findings name a field and have no place yet."""
     yield from metadata.check(resource)
+    yield from _check_routing(resource)
     match resource:
         case Service():
             yield from service.check(resource.spec)
@@ -26,3 +50,17 @@ def check(resource: Resource) -> Iterator[Finding]:
             yield from policy.check(resource.spec)
         case Proxy():
             yield from proxy.check(resource.spec)
+
+
+def _check_routing(resource: Resource) -> Iterator[Finding]:
+    match resource:
+        case HTTPRoute():
+            yield from http_route.check(resource.spec)
+        case Gateway():
+            yield from gateway.check(resource.spec)
+        case GatewayClass():
+            yield from gateway.check_class(resource.spec)
+        case ReferenceGrant():
+            yield from reference_grant.check(resource.spec)
+        case Ingress():
+            yield from ingress.check(resource)

@@ -25,21 +25,21 @@ def finding(field: str, problem: Problem) -> Iterator[Finding]:
 def dns_label(value: str) -> Problem:
     """RFC 1123 label: at most 63 characters (Kubernetes' `IsDNS1123Label`)."""
     if len(value) > 63 or not _LABEL.fullmatch(value):
-        return f"{_quote(value)} is no DNS label: at most 63 lower-case letters, digits and '-', no '-' at the ends"
+        return f"{quote(value)} is no DNS label: at most 63 lower-case letters, digits and '-', no '-' at the ends"
     return None
 
 
 def dns_subdomain(value: str) -> Problem:
     """RFC 1123 subdomain: at most 253 characters (Kubernetes' `IsDNS1123Subdomain`)."""
     if len(value) > 253 or not _SUBDOMAIN.fullmatch(value):
-        return f"{_quote(value)} is no DNS name: lower-case letters, digits, '-' and '.', at most 253 characters"
+        return f"{quote(value)} is no DNS name: lower-case letters, digits, '-' and '.', at most 253 characters"
     return None
 
 
 def port_name(value: str) -> Problem:
     """RFC 6335 §5.1, as Kubernetes has it for container ports (`IsValidPortName`)."""
     if len(value) > 15 or "--" in value or not _PORT_NAME.fullmatch(value):
-        return f"{_quote(value)} is no port name: at most 15 lower-case letters, digits and '-', one letter at least"
+        return f"{quote(value)} is no port name: at most 15 lower-case letters, digits and '-', one letter at least"
     return None
 
 
@@ -74,10 +74,10 @@ def _parsed_address(value: str) -> IPv4Address | IPv6Address | str:
     try:
         parsed = ip_address(value)
     except ValueError:
-        return f"{_quote(value)} is not an IP address"
+        return f"{quote(value)} is not an IP address"
     if isinstance(parsed, IPv6Address):
         if parsed.scope_id is not None:
-            return f"{_quote(value)} has a scope, which means something on one machine only"
+            return f"{quote(value)} has a scope, which means something on one machine only"
         if parsed.ipv4_mapped is not None:
             return f"{value} is an IPv4 address written as IPv6; write {parsed.ipv4_mapped}"
     return parsed
@@ -91,8 +91,8 @@ def network(value: str) -> Problem:
         try:
             aligned = ip_network(value, strict=False)
         except ValueError:
-            return f"{_quote(value)} is not a network; write it as 10.0.0.0/8"
-        return f"{_quote(value)} has host bits set; did you mean {aligned}?"
+            return f"{quote(value)} is not a network; write it as 10.0.0.0/8"
+        return f"{quote(value)} has host bits set; did you mean {aligned}?"
     return None
 
 
@@ -104,21 +104,21 @@ def label_key(value: str) -> Problem:
     """Kubernetes' `IsQualifiedName`: an optional DNS prefix, a slash, a name."""
     prefix, slash, name = value.rpartition("/")
     if slash and dns_subdomain(prefix) is not None:
-        return f"the prefix {_quote(prefix)} of a label's key must be a DNS name"
+        return f"the prefix {quote(prefix)} of a label's key must be a DNS name"
     if len(name) > 63 or not _QUALIFIED.fullmatch(name):
-        return f"{_quote(value)} is no label key: letters, digits, '-', '_' and '.', at most 63 characters"
+        return f"{quote(value)} is no label key: letters, digits, '-', '_' and '.', at most 63 characters"
     return None
 
 
 def app_protocol(value: str) -> Problem:
     """A name of IANA's or a qualified one, ``kubernetes.io/h2c`` (Kubernetes' `ValidateQualifiedName`)."""
     problem = label_key(value)
-    return problem and f"{_quote(value)} is no protocol's name; write it as http, or kubernetes.io/h2c"
+    return problem and f"{quote(value)} is no protocol's name; write it as http, or kubernetes.io/h2c"
 
 
 def label_value(value: str) -> Problem:
     if value and (len(value) > 63 or not _QUALIFIED.fullmatch(value)):
-        return f"{_quote(value)} is no label value: letters, digits, '-', '_' and '.', at most 63 characters"
+        return f"{quote(value)} is no label value: letters, digits, '-', '_' and '.', at most 63 characters"
     return None
 
 
@@ -137,5 +137,6 @@ def repeated(values: Iterable[str]) -> Iterator[tuple[int, str]]:
         seen.add(value)
 
 
-def _quote(value: str) -> str:
+def quote(value: str) -> str:
+    """`value`, or its beginning, in quotation marks."""
     return repr(value if len(value) <= 60 else value[:60] + "…")
