@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import chain
 
 from meshproxy.base.errors import SnapshotRejected
 from meshproxy.snapshot import model
+from meshproxy.snapshot.consistency import dangling_of_listener, dangling_of_table
 from meshproxy.snapshot.messages import (
     Begin,
     PutClusters,
     PutEndpoints,
     PutListeners,
+    PutRoutes,
     Remove,
     RemoveEndpoints,
 )
+from meshproxy.snapshot.routes import RouteTable, Rule, VirtualHost
 
-Part = PutClusters | PutEndpoints | PutListeners | Remove | RemoveEndpoints
+Part = PutClusters | PutEndpoints | PutListeners | PutRoutes | Remove | RemoveEndpoints
 
 
 class Staged:
@@ -33,6 +37,9 @@ class Staged:
         self._gone_endpoints: dict[str, set[str]] = {}
         self._gone_listeners: set[str] = set()
         self._gone_clusters: set[str] = set()
+        self._gone_tables: set[str] = set()
+        self._hosts: dict[str, dict[str, _Host]] = {}
+        self._tables: dict[str, RouteTable] | None = None
 
     def add(self, part: Part, sockets: list[socket.socket]) -> None:
         """Take one message and the descriptors that came with it."""
@@ -45,9 +52,12 @@ class Staged:
                 self._gone_endpoints.setdefault(cluster, set()).update(ids)
             case PutListeners(listeners):
                 self._add_listeners(listeners, sockets)
-            case Remove(gone_listeners, gone_clusters):
+            case PutRoutes(table, virtual_hosts):
+                self._add_routes(table, virtual_hosts)
+            case Remove(gone_listeners, gone_clusters, gone_tables):
                 self._gone_listeners.update(gone_listeners)
                 self._gone_clusters.update(gone_clusters)
+                self._gone_tables.update(gone_tables)
 
     def _add_listeners(self, listeners: tuple[model.Listener, ...], sockets: list[socket.socket]) -> None:
         if len(listeners) != len(sockets):
@@ -58,15 +68,36 @@ class Staged:
         for listener, sock in zip(listeners, sockets, strict=True):
             self.listeners[listener.name] = (listener, sock)
 
-    def check(self, known_clusters: Collection[str]) -> None:
-        """Raise `SnapshotRejected` where a reference would dangle once this is applied to `known_clusters`."""
-        known = set() if self.begin.reset else set(known_clusters) - self._gone_clusters
-        known.update(self.clusters)
-        reasons = [
-            f"listener {listener.name} refers to cluster {listener.cluster}, which does not exist"
-            for listener, _ in self.listeners.values()
-            if listener.cluster not in known
-        ]
+    def _add_routes(self, table: str, virtual_hosts: tuple[VirtualHost, ...]) -> None:
+        hosts = self._hosts.setdefault(table, {})
+        for each in virtual_hosts:
+            hosts.setdefault(each.name, _Host(each.hostname)).rules.extend(each.rules)
+        self._tables = None
+
+    @property
+    def route_tables(self) -> Mapping[str, RouteTable]:
+        """New and changed route tables, put together from their parts."""
+        if self._tables is None:
+            self._tables = {
+                name: RouteTable(name=name, virtual_hosts=tuple(host.whole(each) for each, host in hosts.items()))
+                for name, hosts in self._hosts.items()
+            }
+        return self._tables
+
+    def check(self, known_clusters: Collection[str], known_tables: Collection[str] = ()) -> None:
+        """Raise `SnapshotRejected` where a reference would dangle once this is applied to what is known.
+
+        What refers to something that goes without being mentioned itself is the supervisor's to find
+        (`check_consistency`); here everything that comes is checked.
+        """
+        known = self._remaining(known_clusters, self._gone_clusters, self.clusters)
+        tables = self._remaining(known_tables, self._gone_tables, self.route_tables)
+        reasons = list(
+            chain.from_iterable(
+                dangling_of_listener(listener, known, tables) for listener, _ in self.listeners.values()
+            )
+        )
+        reasons.extend(chain.from_iterable(dangling_of_table(table, known) for table in self.route_tables.values()))
         reasons += [
             f"endpoints of cluster {cluster}, which does not exist"
             for cluster in self._endpoints
@@ -74,6 +105,9 @@ class Staged:
         ]
         if reasons:
             raise SnapshotRejected(self.begin.version, reasons)
+
+    def _remaining(self, known: Collection[str], gone: set[str], put: Iterable[str]) -> set[str]:
+        return (set() if self.begin.reset else set(known) - gone).union(put)
 
     def discard(self) -> None:
         """Close what came with a configuration that is not applied."""
@@ -105,7 +139,24 @@ class Staged:
         """Those of `known` that go."""
         return self._removed(known, self._gone_clusters, self.clusters)
 
+    def removed_route_tables(self, known: Iterable[str]) -> list[str]:
+        """Those of `known` that go."""
+        return self._removed(known, self._gone_tables, self.route_tables)
+
     def _removed(self, known: Iterable[str], gone: Collection[str], put: Collection[str]) -> list[str]:
         if self.begin.reset:
             return [name for name in known if name not in put]
         return [name for name in known if name in gone]
+
+
+class _Host:
+    """A virtual host whose rules are still coming in."""
+
+    __slots__ = ("hostname", "rules")
+
+    def __init__(self, hostname: str) -> None:
+        self.hostname = hostname
+        self.rules: list[Rule] = []
+
+    def whole(self, name: str) -> VirtualHost:
+        return VirtualHost(name=name, hostname=self.hostname, rules=tuple(self.rules))

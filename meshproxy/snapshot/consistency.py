@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 from meshproxy.base.errors import SnapshotRejected
-from meshproxy.snapshot.model import Snapshot
+from meshproxy.snapshot.model import Listener, Snapshot
+from meshproxy.snapshot.routes import Filters, RouteTable
 
 
 def check_consistency(snapshot: Snapshot) -> None:
@@ -16,15 +17,19 @@ def check_consistency(snapshot: Snapshot) -> None:
         raise SnapshotRejected(snapshot.version, reasons)
 
 
-def _inconsistencies(snapshot: Snapshot) -> Iterable[str]:
+def _inconsistencies(snapshot: Snapshot) -> Iterator[str]:
     clusters = {cluster.name for cluster in snapshot.clusters}
     yield from _doubled("listener", (each.name for each in snapshot.listeners))
     yield from _doubled("cluster", (each.name for each in snapshot.clusters))
     yield from _doubled("assignment", (each.cluster for each in snapshot.assignments))
     yield from _doubled("bound address", (f"{each.address}/{each.transport}" for each in snapshot.listeners))
+    yield from _doubled("route table", (each.name for each in snapshot.route_tables))
+    tables = {table.name for table in snapshot.route_tables}
     for listener in snapshot.listeners:
-        if listener.cluster not in clusters:
-            yield f"listener {listener.name} refers to cluster {listener.cluster}, which does not exist"
+        yield from dangling_of_listener(listener, clusters, tables)
+    for table in snapshot.route_tables:
+        yield from _doubled_in_table(table)
+        yield from dangling_of_table(table, clusters)
     assigned = {assignment.cluster for assignment in snapshot.assignments}
     for cluster in sorted(assigned - clusters):
         yield f"endpoints are assigned to cluster {cluster}, which does not exist"
@@ -35,7 +40,46 @@ def _inconsistencies(snapshot: Snapshot) -> Iterable[str]:
         yield from _doubled(what, (each.id for each in assignment.endpoints))
 
 
-def _doubled(what: str, names: Iterable[str]) -> Iterable[str]:
+def dangling_of_listener(listener: Listener, clusters: Collection[str], tables: Collection[str]) -> Iterator[str]:
+    """What `listener` refers to and is not there."""
+    if listener.cluster and listener.cluster not in clusters:
+        yield f"listener {listener.name} refers to cluster {listener.cluster}, which does not exist"
+    if listener.routes and listener.routes not in tables:
+        yield f"listener {listener.name} refers to route table {listener.routes}, which does not exist"
+    if not listener.cluster and not listener.routes:
+        yield f"listener {listener.name} has neither a cluster nor routes"
+
+
+def dangling_of_table(table: RouteTable, clusters: Collection[str]) -> Iterator[str]:
+    """The clusters that `table` refers to and that are not there."""
+    for cluster in sorted(_clusters_of(table).difference(clusters)):
+        yield f"route table {table.name} refers to cluster {cluster}, which does not exist"
+
+
+def _clusters_of(table: RouteTable) -> set[str]:
+    found: set[str] = set()
+    for host in table.virtual_hosts:
+        for rule in host.rules:
+            found.update(_mirrored(rule.filters))
+            for backend in rule.backends:
+                found.add(backend.cluster)
+                found.update(_mirrored(backend.filters))
+    found.discard("")
+    return found
+
+
+def _mirrored(filters: Filters) -> Iterator[str]:
+    return (mirror.cluster for mirror in filters.mirrors)
+
+
+def _doubled_in_table(table: RouteTable) -> Iterator[str]:
+    of = f"of route table {table.name}"
+    yield from _doubled(f"virtual host {of}", (host.name for host in table.virtual_hosts))
+    yield from _doubled(f"hostname {of}", (host.hostname or "(any)" for host in table.virtual_hosts))
+    yield from _doubled(f"rule {of}", (rule.name for host in table.virtual_hosts for rule in host.rules))
+
+
+def _doubled(what: str, names: Iterable[str]) -> Iterator[str]:
     for name, count in Counter(names).items():
         if count > 1:
             yield f"{what} {name} occurs {count} times"

@@ -6,30 +6,38 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TypeVar
 
+import msgspec
+
 from meshproxy.snapshot.messages import (
     Begin,
     Commit,
     PutClusters,
     PutEndpoints,
     PutListeners,
+    PutRoutes,
     Remove,
     RemoveEndpoints,
     ToWorker,
+    encode,
 )
 from meshproxy.snapshot.model import Assignment, Snapshot
+from meshproxy.snapshot.routes import RouteTable, VirtualHost
 
 T = TypeVar("T")
+S = TypeVar("S", bound=msgspec.Struct)
 
 PART = 200
 """Values in one message. A packet must fit a socket buffer (Linux' default: 208 KiB)."""
 LISTENER_PART = 64
 """Listeners in one message: their descriptors go with it, and Linux takes 253 (`SCM_MAX_FD`)."""
+PART_BYTES = 64 * 1024
+"""What a message of values of any size holds, encoded; a single value may be larger."""
 
 
 def messages_between(old: Snapshot, new: Snapshot, *, reset: bool = False) -> Iterator[ToWorker]:
     """The messages that lead a worker from `old` to `new`; with `reset`, from anything to `new`.
 
-    New things come before the removal of old ones, clusters before endpoints before
+    New things come before the removal of old ones, clusters before endpoints before routes before
     listeners, so that at no step a reference dangles (xDS' make before break).
     """
     if reset:
@@ -39,24 +47,55 @@ def messages_between(old: Snapshot, new: Snapshot, *, reset: bool = False) -> It
     old_endpoints = {assignment.cluster: assignment for assignment in old.assignments}
     for assignment in new.assignments:
         yield from _endpoint_messages(old_endpoints.get(assignment.cluster), assignment)
+    yield from _puts_of_routes(old, new)
     old_listeners = {listener.name: listener for listener in old.listeners}
     changed = (each for each in new.listeners if old_listeners.get(each.name) != each)
-    for listeners in _parts(changed, LISTENER_PART):
+    for listeners in _sized_parts(changed, LISTENER_PART):
         yield PutListeners(listeners)
-    gone_listeners = _gone((each.name for each in old.listeners), (each.name for each in new.listeners))
-    gone_clusters = _gone((each.name for each in old.clusters), (each.name for each in new.clusters))
-    for names in _parts(gone_listeners, PART):
-        yield Remove(listeners=names)
-    for names in _parts(gone_clusters, PART):
-        yield Remove(clusters=names)
+    yield from _removals(old, new)
     yield Commit(new.version)
 
 
 def _puts_of_clusters(old: Snapshot, new: Snapshot) -> Iterator[ToWorker]:
     before = {cluster.name: cluster for cluster in old.clusters}
     changed = (cluster for cluster in new.clusters if before.get(cluster.name) != cluster)
-    for clusters in _parts(changed, PART):
+    for clusters in _sized_parts(changed, PART):
         yield PutClusters(clusters)
+
+
+def _puts_of_routes(old: Snapshot, new: Snapshot) -> Iterator[ToWorker]:
+    before = {table.name: table for table in old.route_tables}
+    for table in new.route_tables:
+        if before.get(table.name) != table:
+            yield from _put_table(table)
+
+
+def _put_table(table: RouteTable) -> Iterator[ToWorker]:
+    """The whole table; a virtual host that is larger than a message comes in several, by the same name."""
+    slices = (each for host in table.virtual_hosts for each in _slices(host))
+    parts = _sized_parts(slices, PART)
+    yield PutRoutes(table.name, next(parts, ()))
+    for hosts in parts:
+        yield PutRoutes(table.name, hosts)
+
+
+def _slices(host: VirtualHost) -> Iterator[VirtualHost]:
+    if not host.rules:
+        yield host
+    for rules in _sized_parts(host.rules, PART):
+        yield msgspec.structs.replace(host, rules=rules)
+
+
+def _removals(old: Snapshot, new: Snapshot) -> Iterator[ToWorker]:
+    gone_listeners = _gone((each.name for each in old.listeners), (each.name for each in new.listeners))
+    gone_tables = _gone((each.name for each in old.route_tables), (each.name for each in new.route_tables))
+    gone_clusters = _gone((each.name for each in old.clusters), (each.name for each in new.clusters))
+    for names in _parts(gone_listeners, PART):
+        yield Remove(listeners=names)
+    for names in _parts(gone_tables, PART):
+        yield Remove(route_tables=names)
+    for names in _parts(gone_clusters, PART):
+        yield Remove(clusters=names)
 
 
 def _endpoint_messages(old: Assignment | None, new: Assignment) -> Iterator[ToWorker]:
@@ -81,3 +120,18 @@ def _parts(values: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
     iterator = iter(values)
     while part := tuple(islice(iterator, size)):
         yield part
+
+
+def _sized_parts(values: Iterable[S], count: int) -> Iterator[tuple[S, ...]]:
+    """Parts of at most `count` values and `PART_BYTES`."""
+    part: list[S] = []
+    size = 0
+    for value in values:
+        length = len(encode(value))
+        if part and (len(part) == count or size + length > PART_BYTES):
+            yield tuple(part)
+            part, size = [], 0
+        part.append(value)
+        size += length
+    if part:
+        yield tuple(part)

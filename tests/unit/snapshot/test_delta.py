@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,12 +17,14 @@ from meshproxy.snapshot.messages import (
     PutClusters,
     PutEndpoints,
     PutListeners,
+    PutRoutes,
     Remove,
     RemoveEndpoints,
     decode_to_worker,
     encode,
 )
 from meshproxy.snapshot.model import Assignment, Cluster, Endpoint, Listener, Snapshot, Transport
+from meshproxy.snapshot.routes import Backend, Filters, Mirror, RouteMatch, RouteTable, Rule, VirtualHost
 
 
 @st.composite
@@ -39,18 +43,41 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         )
         for cluster in clusters
     )
+    names = tuple(cluster.name for cluster in clusters)
+    tables = tuple(draw(route_tables(name, names)) for name in sorted(draw(st.sets(st.sampled_from("xyz")))))
     listeners = tuple(
         Listener(
             name=f"l{cluster.name}",
             address=SocketAddress("127.0.0.1", 80),
             transport=Transport.TCP,
             cluster=cluster.name,
+            routes=draw(st.sampled_from(("", *(table.name for table in tables)))),
             service="default/s",
         )
         for cluster in clusters
         if draw(st.booleans())
     )
-    return Snapshot(version="v", clusters=clusters, assignments=assignments, listeners=listeners)
+    return Snapshot(version="v", clusters=clusters, assignments=assignments, route_tables=tables, listeners=listeners)
+
+
+@st.composite
+def route_tables(draw: st.DrawFn, name: str, clusters: tuple[str, ...]) -> RouteTable:
+    hosts = tuple(
+        VirtualHost(
+            name=host,
+            hostname=host,
+            rules=tuple(
+                Rule(
+                    name=f"{host}/{number}",
+                    route="HTTPRoute/default/r",
+                    backends=(Backend(cluster=draw(st.sampled_from(("", *clusters)))),),
+                )
+                for number in range(draw(st.integers(0, 3)))
+            ),
+        )
+        for host in sorted(draw(st.sets(st.sampled_from(("", "a.example", "*.example")))))
+    )
+    return RouteTable(name=name, virtual_hosts=hosts)
 
 
 class Model:
@@ -60,6 +87,8 @@ class Model:
         self.clusters = {each.name: each for each in snapshot.clusters}
         self.listeners = {each.name: each for each in snapshot.listeners}
         self.endpoints = {each.cluster: {one.id: one for one in each.endpoints} for each in snapshot.assignments}
+        self.tables = {each.name: each for each in snapshot.route_tables}
+        self._begun: set[str] = set()
 
     def apply(self, message: object) -> None:  # noqa: C901 a case a message
         match message:
@@ -76,13 +105,36 @@ class Model:
             case PutListeners(listeners):
                 for listener in listeners:
                     assert listener.cluster in self.clusters, "a listener of a cluster that is not there"
+                    assert not listener.routes or listener.routes in self.tables
                     self.listeners[listener.name] = listener
-            case Remove(gone_listeners, gone_clusters):
+            case PutRoutes(table, hosts):
+                self._put_routes(table, hosts)
+            case Remove(gone_listeners, gone_clusters, gone_tables):
                 for name in gone_listeners:
                     del self.listeners[name]
                 for name in gone_clusters:
                     assert all(each.cluster != name for each in self.listeners.values())
+                    assert not any(name in clusters_of(each) for each in self.tables.values())
                     del self.clusters[name], self.endpoints[name]
+                for name in gone_tables:
+                    assert all(each.routes != name for each in self.listeners.values())
+                    del self.tables[name]
+
+    def _put_routes(self, table: str, hosts: tuple[VirtualHost, ...]) -> None:
+        if table not in self._begun:
+            self._begun.add(table)
+            self.tables[table] = RouteTable(name=table)
+        known = {host.name: host for host in self.tables[table].virtual_hosts}
+        for host in hosts:
+            rules = known[host.name].rules if host.name in known else ()
+            known[host.name] = VirtualHost(name=host.name, hostname=host.hostname, rules=(*rules, *host.rules))
+        self.tables[table] = RouteTable(name=table, virtual_hosts=tuple(known.values()))
+        assert clusters_of(self.tables[table]) <= set(self.clusters), "routes to a cluster that is not there"
+
+
+def clusters_of(table: RouteTable) -> set[str]:
+    backends = (each for host in table.virtual_hosts for rule in host.rules for each in rule.backends)
+    return {each.cluster for each in backends} - {""}
 
 
 @settings(max_examples=200)
@@ -96,6 +148,7 @@ def test_the_messages_lead_from_one_to_the_other(old: Snapshot, new: Snapshot) -
         model.apply(message)
     wanted = Model(new)
     assert (model.clusters, model.listeners, model.endpoints) == (wanted.clusters, wanted.listeners, wanted.endpoints)
+    assert model.tables == wanted.tables
 
 
 @given(snapshots())
@@ -134,3 +187,67 @@ def test_inconsistencies_are_all_named() -> None:
     assert "refers to cluster gone, which does not exist" in reasons
     assert "endpoints are assigned to cluster other" in reasons
     assert "cluster c has no assignment" in reasons
+
+
+def routed_to(*clusters: str, mirror: str = "") -> RouteTable:
+    filters = Filters(mirrors=(Mirror(cluster=mirror),)) if mirror else Filters()
+    rules = tuple(
+        Rule(name="same", route="HTTPRoute/default/r", backends=(Backend(cluster=each, filters=filters),))
+        for each in clusters
+    )
+    return RouteTable(name="t", virtual_hosts=(VirtualHost(name="h", rules=rules), VirtualHost(name="h")))
+
+
+def test_inconsistent_routes_are_all_named() -> None:
+    listener = Listener(name="l", address=SocketAddress("127.0.0.1", 80), transport=Transport.TCP, service="s")
+    broken = Snapshot(
+        version="v",
+        listeners=(listener, msgspec.structs.replace(listener, name="m", routes="missing")),
+        route_tables=(routed_to("gone", "", mirror="far"), routed_to()),
+    )
+    with pytest.raises(SnapshotRejected) as rejected:
+        check_consistency(broken)
+    reasons = "\n".join(rejected.value.reasons)
+    assert "listener l has neither a cluster nor routes" in reasons
+    assert "listener m refers to route table missing, which does not exist" in reasons
+    assert "route table t occurs 2 times" in reasons
+    assert "route table t refers to cluster far, which does not exist" in reasons
+    assert "route table t refers to cluster gone, which does not exist" in reasons
+    assert "virtual host of route table t h occurs 2 times" in reasons
+    assert "rule of route table t same occurs 2 times" in reasons
+
+
+def make_large_table(rules: int) -> RouteTable:
+    matches = tuple(RouteMatch(path=f"/a/rather/long/path/{number}") for number in range(8))
+    large = VirtualHost(
+        name="large",
+        rules=tuple(
+            Rule(
+                name=f"default/route/{number}",
+                route="HTTPRoute/default/route",
+                hostnames=(f"host-{number}.example.com",),
+                matches=matches,
+                backends=(Backend(cluster="c"),),
+            )
+            for number in range(rules)
+        ),
+    )
+    small = VirtualHost(name="small", hostname="small.example", rules=(Rule(name="x", route="HTTPRoute/default/x"),))
+    return RouteTable(name="t", virtual_hosts=(large, VirtualHost(name="empty", hostname="*.empty.example"), small))
+
+
+def test_a_large_table_comes_in_packets_that_fit() -> None:
+    new = Snapshot(
+        version="v",
+        clusters=(Cluster(name="c", service="default/s"),),
+        assignments=(Assignment(cluster="c"),),
+        route_tables=(make_large_table(1000), RouteTable(name="without-hosts")),
+    )
+    packets = [encode(message) for message in messages_between(Snapshot(version=""), new)]
+    assert max(map(len, packets)) < 100_000
+    messages = [decode_to_worker(packet) for packet in packets]
+    assert sum(isinstance(message, PutRoutes) for message in messages) > 5
+    model = Model(Snapshot(version=""))
+    for message in messages:
+        model.apply(message)
+    assert model.tables == Model(new).tables
