@@ -99,6 +99,6 @@ def check_backend(field: str, backend: BackendObjectReference, otherwise: str) -
         return
     yield from finding(f"{field}.name", values.dns_subdomain(backend.name))
     what = f"{backend.kind} of the group {backend.group!r}" if backend.group else backend.kind
-    hint = did_you_mean(backend.kind, ("Service",)) if backend.kind != "Service" else ""
+    hint = did_you_mean(backend.kind, ("Service",)) if backend.group in CORE_GROUPS else ""
     message = f"only Services (of the core group) can be backends, not {what}{hint}; {otherwise}"
     yield Finding(severity=Severity.WARNING, field=f"{field}.kind", message=message)

@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshproxy.base.errors import errors_in
 from meshproxy.loader.load import Loaded, SourceText, load
-from meshproxy.resources import Service, TrafficPolicy
+from meshproxy.resources import KINDS, Service, TrafficPolicy
 from meshproxy.resources.policy import Algorithm
 
 
@@ -271,14 +273,8 @@ VALUES = st.recursive(
 
 
 @settings(max_examples=300, deadline=None)
-@given(
-    kind=st.sampled_from(["Service", "Workload", "TrafficPolicy", "Proxy", "EndpointSlice", "Endpoints"]), spec=VALUES
-)
+@given(kind=st.sampled_from(sorted({kind for _, kind in KINDS})), spec=VALUES)
 def test_any_document_of_a_known_kind_gives_findings_or_a_resource(kind: str, spec: object) -> None:
-    import json
-
-    from meshproxy.resources import KINDS
-
     api_version = {name: version for version, name in KINDS}[kind]
     document = {"apiVersion": api_version, "kind": kind, "metadata": {"name": "x"}, "spec": spec}
     loaded = load_text(json.dumps(document))
