@@ -16,6 +16,7 @@ from meshproxy.compiler.diagnostics import Diagnostics
 from meshproxy.compiler.endpoint_slices import EndpointIndex
 from meshproxy.compiler.policies import PolicyIndex
 from meshproxy.compiler.proxy_settings import DEFAULT_PROXY, environment_of, settings_of
+from meshproxy.compiler.request_routing import route_requests
 from meshproxy.compiler.services import Context, Parts, compile_service
 from meshproxy.resources import Endpoints, EndpointSlice, Proxy, Service, TrafficPolicy, Workload
 from meshproxy.resources.meta import Resource
@@ -49,6 +50,7 @@ def compile_resources(
     endpoints = EndpointIndex(
         workloads, _of_kind(everything, EndpointSlice), _of_kind(everything, Endpoints), diagnostics
     )
+    routed = route_requests(everything, services, settings.namespace, diagnostics)
     context = Context(
         environment=environment,
         virtual_ips=virtual_ips.allocate(services.values(), environment, diagnostics),
@@ -56,6 +58,7 @@ def compile_resources(
         policies=PolicyIndex(_of_kind(everything, TrafficPolicy), services, diagnostics),
         endpoints=endpoints,
         diagnostics=diagnostics,
+        tables=routed.by_port,
     )
     parts = Parts()
     for service in services.values():
@@ -71,6 +74,7 @@ def compile_resources(
         listeners=listeners,
         clusters=tuple(parts.clusters[name] for name in sorted(parts.clusters)),
         assignments=parts.sorted_assignments(),
+        route_tables=routed.tables,
         services=tuple(parts.views),
         workloads=views,
     )

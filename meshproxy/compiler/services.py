@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from meshproxy.base.addresses import SocketAddress
+from meshproxy.base.names import NamespacedName
+from meshproxy.compiler.app_protocols import protocol_of
 from meshproxy.compiler.diagnostics import Diagnostics
 from meshproxy.compiler.endpoint_slices import Candidate, EndpointIndex
 from meshproxy.compiler.node_ports import NodePorts
@@ -31,6 +33,7 @@ from meshproxy.snapshot.model import (
     ServiceView,
     Transport,
 )
+from meshproxy.snapshot.routes import RouteTable
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class Context:
     policies: PolicyIndex
     endpoints: EndpointIndex
     diagnostics: Diagnostics
+    tables: Mapping[tuple[NamespacedName, int], RouteTable]
+    """By Service and index of its port."""
 
 
 @dataclass
@@ -57,6 +62,11 @@ class Parts:
 
     def sorted_assignments(self) -> tuple[Assignment, ...]:
         return tuple(Assignment(cluster=name, endpoints=self.assignments[name]) for name in sorted(self.assignments))
+
+
+def cluster_name(service: Service, port: ServicePort) -> str:
+    """The name of the cluster that holds a port's endpoints for everyone: ``default/web:http``."""
+    return f"{service.key}:{port.name or port.port}"
 
 
 def compile_service(service: Service, context: Context, parts: Parts) -> None:
@@ -85,7 +95,8 @@ class _PortCompiler:
         self._parts = parts
         self._policy = context.policies.of(service.key, self._port.name)
         self._candidates = context.endpoints.candidates(service, index, workloads)
-        self._base_name = f"{service.key}:{self._port.name or self._port.port}"
+        self._base_name = cluster_name(service, self._port)
+        self._table = context.tables.get((service.key, index))
         self.not_ready = not_ready(self._candidates, service.spec)
 
     def compile(self) -> ServicePortView:
@@ -170,6 +181,8 @@ class _PortCompiler:
             address=address,
             transport=transport,
             cluster=cluster,
+            routes=self._table.name if self._table is not None else "",
+            protocol=protocol_of(self._port, routed=self._table is not None),
             service=str(self._service.key),
             port_name=self._port.name or str(self._port.port),
             role=role,

@@ -40,7 +40,7 @@ def outcome(text: str) -> str:
 def _essence(snapshot: Snapshot) -> dict[str, object]:
     """What a data plane executes; the views of it have tests of their own."""
     fields = msgspec.to_builtins(snapshot)
-    return {name: fields[name] for name in ("listeners", "clusters", "assignments") if name in fields}
+    return {name: fields[name] for name in ("listeners", "routeTables", "clusters", "assignments") if name in fields}
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)

@@ -40,7 +40,7 @@ def stage(old: Snapshot, new: Snapshot, *, reset: bool = False) -> Staged:
     staged = Staged(begin)
     for part in parts:
         if not isinstance(part, Commit):
-            staged.add(part, [])  # type: ignore[arg-type]
+            staged.add(part, [])
     return staged
 
 
