@@ -1,4 +1,4 @@
-"""docs/configuration.md names every field that there is, and its examples are valid."""
+"""The documents name every field that there is, and their examples are valid."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from meshproxy.resources.meta import Shape
 from tests.meta.project import ROOT, markdown_files, relative
 
 _YAML = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
-TEXT = (ROOT / "docs" / "configuration.md").read_text()
+TEXT = "\n".join((ROOT / "docs" / name).read_text() for name in ("configuration.md", "http-routing.md"))
 
 
 def _shapes(shape: type[Shape], seen: set[type[Shape]]) -> Iterator[type[Shape]]:
