@@ -13,19 +13,24 @@ from meshproxy.protocols.http1 import syntax
 from meshproxy.protocols.http1.errors import MalformedBody
 
 MAX_LINE = 1024
-"""Bytes of a chunk's size and extensions (Apache: 1024 a chunk; Go refuses a body that is mostly extensions)."""
+"""Bytes of a chunk's size and extensions (Go: 4096)."""
+_SHORT_LINE = 16
+MAX_OVERHEAD = 16384
+"""Bytes of size lines beyond 16 a chunk and two for each byte of data, in all (as Go counts since CVE-2023-39326)."""
 MAX_TRAILERS = 8192
 """Bytes of all trailer fields."""
 
 _QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*+"'
 _EXTENSION = (
-    rb"(?:[ \t]*;[ \t]*" + syntax.TOKEN + rb"++(?:[ \t]*=[ \t]*(?:" + syntax.TOKEN + rb"++|" + _QUOTED + rb"))?)"
+    rb"(?:[ \t]*+;[ \t]*+" + syntax.TOKEN + rb"++(?:[ \t]*+=[ \t]*+(?:" + syntax.TOKEN + rb"++|" + _QUOTED + rb"))?)"
 )
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15}+)" + _EXTENSION + rb"*+\r\n")
 _TRAILERS = re.compile(syntax.FIELDS + rb"\r\n")
 _FORBIDDEN = syntax.named(
     b"transfer-encoding", b"content-length", b"host", b"connection", b"upgrade", b"te", b"trailer", b"cookie",
     b"authorization", b"set-cookie", b"content-encoding", b"content-type", b"content-range", b"expect",
+    b"keep-alive", b"proxy-connection", b"proxy-authorization", b"proxy-authenticate", b"www-authenticate",
+    b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-real-ip",
 )  # fmt: skip
 """RFC 9110 §6.5.1: what frames, routes or authenticates has no place after the body."""
 
@@ -41,12 +46,13 @@ class _State(enum.Enum):
 class ChunkedReader:
     """Finds the end of one chunked body in bytes that arrive in any pieces. `payload` counts the data in it."""
 
-    __slots__ = ("_line", "_remaining", "_state", "payload")
+    __slots__ = ("_line", "_overhead", "_remaining", "_state", "payload")
 
     def __init__(self) -> None:
         self._state = _State.SIZE
         self._remaining = 0
         self._line = b""
+        self._overhead = 0
         self.payload = 0
 
     @property
@@ -59,6 +65,8 @@ class ChunkedReader:
         The data without its framing is appended to `slices` where they are given. Raises `MalformedBody`.
         """
         at, size = 0, len(data)
+        if self._state is _State.SIZE and not self._line and not self._overhead:
+            at = self._read_whole_chunks(data, slices)
         while at < size:
             if self._state is _State.DATA:
                 taken = min(self._remaining, size - at)
@@ -79,6 +87,21 @@ class ChunkedReader:
                 break
         return at
 
+    def _read_whole_chunks(self, data: bytes, slices: list[bytes] | None) -> int:
+        """The fast way through the chunks that `data` begins with; what it does not like is left to the other."""
+        at = 0
+        while match := _SIZE_LINE.match(data, at):
+            begin = match.end()
+            length = int(match[1], 16)
+            end = begin + length
+            if not length or begin - at > _SHORT_LINE or data[end : end + 2] != b"\r\n":
+                break
+            if slices is not None:
+                slices.append(data[begin:end])
+            self.payload += length
+            at = end + 2
+        return at
+
     def _read_size(self, data: bytes, at: int) -> int:
         end = data.find(b"\n", at)
         line = self._line + (data[at:] if end < 0 else data[at : end + 1])
@@ -92,6 +115,9 @@ class ChunkedReader:
         if match is None:
             raise MalformedBody("a chunk's size is malformed")
         self._remaining = int(match[1], 16)
+        self._overhead = max(self._overhead + len(line) - _SHORT_LINE - 2 * self._remaining, 0)
+        if self._overhead > MAX_OVERHEAD:
+            raise MalformedBody("the body has more in its chunks' size lines than data")
         if self._remaining:
             self._state = _State.DATA
         else:
@@ -112,12 +138,12 @@ class ChunkedReader:
     def _read_trailers(self, data: bytes, at: int) -> int:
         before = len(self._line)
         line = self._line + data[at : at + MAX_TRAILERS + 4]
-        end = line.find(b"\r\n\r\n")
+        end = line.find(b"\r\n\r\n", max(before - 3, 0))
+        if (len(line) if end < 0 else end + 4) > MAX_TRAILERS:
+            raise MalformedBody("the trailers are too long")
         if end < 0:
-            if len(line) > MAX_TRAILERS:
-                raise MalformedBody("the trailers are too long")
-            if syntax.BARE_LF.search(line):
-                raise MalformedBody("a trailer ends in a bare LF")
+            if syntax.BARE_LF.search(line, before - 1) or syntax.BARE_CR.search(line, before - 1):
+                raise MalformedBody("a trailer ends in a bare LF or CR")
             self._line = line
             return len(data)
         trailers = line[: end + 4]

@@ -8,6 +8,7 @@ a Host that is missing, repeated or no authority, a target that is none of RFC 9
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from functools import lru_cache
 
@@ -17,10 +18,16 @@ from meshproxy.protocols.http1.errors import MalformedRequest
 CHUNKED = -1
 """A content length that means: the body is chunked."""
 
-_HEAD = re.compile(
-    rb"(" + syntax.TOKEN + rb"{1,32}+) ([\x21\x22\x24-\x7e]++) HTTP/1\.([0-9])\r\n" + syntax.FIELDS + rb"\r\n"
-)
-_REQUEST_LINE = re.compile(rb"(" + syntax.TOKEN + rb"{1,32}+) ([\x21\x22\x24-\x7e]++) HTTP/([0-9])\.([0-9])\Z")
+_METHOD = rb"(?!CONNECT |PRI )" + syntax.TOKEN + rb"{1,32}+"
+_TARGET = rb"[\x21\x22\x24-\x7e]++"
+_HEAD = re.compile(rb"(" + _METHOD + rb") (" + _TARGET + rb") HTTP/1\.([0-9])\r\n" + syntax.FIELDS + rb"\r\n")
+_REQUEST_LINE = re.compile(_METHOD + rb" " + _TARGET + rb" HTTP/1\.[0-9]")
+_BEGINNING = re.compile(
+    _METHOD + rb"(?:\Z| (?:\Z|" + _TARGET
+    + syntax.begun(b" HTTP/1.", rb"(?:\Z|[0-9]" + syntax.begun(b"\r\n", syntax.FIELDS_BEGINNING) + rb")")
+    + rb"))"
+)  # fmt: skip
+"""What `_HEAD` can begin with, and nothing else."""
 _SPECIAL = syntax.named(
     b"host",
     b"content-length",
@@ -44,12 +51,15 @@ _SPECIAL = syntax.named(
 )
 """Fields that framing, routing or forwarding depends on."""
 _LENGTH = re.compile(rb"[0-9]{1,18}+")
+_LABEL = rb"[0-9A-Za-z_~-]++"
 _AUTHORITY = re.compile(
-    rb"(?P<host>\[[0-9A-Fa-f:.]{2,45}\]|(?:[0-9A-Za-z._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2}){1,255}?)\.?(?::(?P<port>[0-9]{0,5}))?"
+    rb"(?:\[(?P<ipv6>[0-9A-Fa-f:.]{2,45}+)\]|(?P<name>" + _LABEL + rb"(?:\." + _LABEL + rb")*+)\.?)"
+    rb"(?::(?P<port>[0-9]{0,5}))?"
 )
-"""``uri-host [":" port]`` (RFC 9110 §7.2) without userinfo."""
-_ABSOLUTE = re.compile(rb"(?i:http|https)://([^/?]+)(/[^?]*)?(\?.*)?")
-_METHOD_START = re.compile(syntax.TOKEN + rb"{0,32}+(?: |\Z)")
+"""``uri-host [":" port]`` (RFC 9110 §7.2) without userinfo, and stricter than RFC 3986 §3.2.2: what a list or a decoder
+further on could read as another host (``%61``, ``a,b``, ``a;b``) is none, nor are empty labels (nginx: the same)."""
+_MAX_AUTHORITY = 253 + len(".:65535")
+_ABSOLUTE = re.compile(rb"(?i:https?)://([^/?]++)(/[^?]*+)?(\?.*+)?")
 
 _FORWARDING = frozenset(
     {
@@ -180,13 +190,14 @@ def _read_framing(head: RequestHead, lengths: list[bytes] | tuple[()], codings: 
         if lengths:
             raise MalformedRequest(400, "Content-Length beside Transfer-Encoding")
         if len(codings) > 1 or codings[0].lower() != b"chunked":
-            unknown = syntax.tokens(codings[-1])[-1:] != [b"chunked"]
-            raise MalformedRequest(400 if unknown else 501, "the Transfer-Encoding is not just chunked")
+            raise _explain_codings(codings)
         head.length = CHUNKED
     elif lengths:
         if len(lengths) > 1:
             raise MalformedRequest(400, "more than one Content-Length")
         if not _LENGTH.fullmatch(lengths[0]):
+            if lengths[0].isdigit():
+                raise MalformedRequest(413, "the Content-Length has more than 18 digits")
             raise MalformedRequest(400, "the Content-Length is not a number")
         head.length = int(lengths[0])
 
@@ -199,14 +210,17 @@ def _read_connection(head: RequestHead, value: bytes, fields: dict[bytes, list[b
         head.keep_alive = False
     elif b"keep-alive" in options:
         head.keep_alive = True
-    if b"upgrade" in options and b"upgrade" in fields and head.minor == 1:
+    if b"upgrade" in options and b"upgrade" in fields and head.minor == 1 and not head.length:
+        # With a body it is ignored (RFC 9110 §7.8 lets us): parsers differ on whether the body still is one.
         head.upgrade = b", ".join(fields[b"upgrade"])
     known = {b"close", b"keep-alive", b"upgrade", b"te", b"http2-settings"}
     named = [each for each in options if each not in known]
     if named:
         protected = {b"host", b"content-length", b"transfer-encoding", b"content-type", b"cookie", b"authorization"}
-        if protected.intersection(named) or not all(map(syntax.IS_TOKEN.fullmatch, named)):
-            raise MalformedRequest(400, "Connection names a field that belongs to the whole way")
+        if protected.intersection(named):
+            raise MalformedRequest(400, "Connection names a field that is meant for the whole way")
+        if not all(map(syntax.IS_TOKEN.fullmatch, named)):
+            raise MalformedRequest(400, "Connection is not a list of tokens")
         head.nominated = tuple(named)
 
 
@@ -214,28 +228,32 @@ def _check_target(head: RequestHead, hosts: int) -> None:
     """RFC 9112 §3.2: the target's form, and the host that it, or the one Host field, names."""
     if hosts != 1 and (hosts or head.minor):
         raise MalformedRequest(400, "more than one Host" if hosts else "no Host")
-    target = head.target
-    if target[0] != 0x2F:  # "/"
+    if head.target[0] != 0x2F:  # "/"
         _check_other_form(head)
-    if head.authority:
-        host = _host_of(head.authority)
-        if host is None:
-            raise MalformedRequest(400, "the Host is no host name with a port")
-        head.host = host
-    elif head.is_absolute:
-        raise MalformedRequest(400, "the target has no host")
+    if hosts or head.is_absolute:
+        head.host = _host_of(head.authority)
 
 
 @lru_cache(maxsize=1024)
-def _host_of(authority: bytes) -> bytes | None:
-    """The host in lower case; None where `authority` is malformed. (Kept: a proxy hears the same few over and over.)"""
-    match = _AUTHORITY.fullmatch(authority)
-    return match["host"].lower() if match else None
+def _host_of(authority: bytes) -> bytes:
+    """The host in lower case; raises `MalformedRequest`.
+
+    Kept, as a proxy hears the same few over and over; errors are not, so that what is kept is small. An empty Host is
+    an error: an http URL without a host is none (RFC 9110 §4.2.1; nginx: the same).
+    """
+    match = _AUTHORITY.fullmatch(authority) if len(authority) <= _MAX_AUTHORITY else None
+    if match is None or int(match["port"] or 0) > 65535:
+        raise MalformedRequest(400, "the Host is no host name with a port")
+    if match["ipv6"] is None:
+        return match["name"].lower()
+    try:
+        ipaddress.IPv6Address(match["ipv6"].decode())
+    except ValueError:
+        raise MalformedRequest(400, "the Host is no IPv6 address") from None
+    return b"[" + match["ipv6"].lower() + b"]"
 
 
 def _check_other_form(head: RequestHead) -> None:
-    if head.method == b"CONNECT":
-        raise MalformedRequest(501, "CONNECT is not supported: this is not a forward proxy")
     if head.target == b"*":
         if head.method != b"OPTIONS":
             raise MalformedRequest(400, "the target * is for OPTIONS only")
@@ -243,6 +261,8 @@ def _check_other_form(head: RequestHead) -> None:
     match = _ABSOLUTE.fullmatch(head.target)
     if match is None:
         raise MalformedRequest(400, "the target is neither a path nor an http URL")
+    if head.authority:
+        _host_of(head.authority)  # RFC 9112 §3.2: an invalid Host is an error even where it is not used
     head.is_absolute = True
     head.authority = match[1]
     head.path = match[2] or b"/"
@@ -255,25 +275,34 @@ def _check_other_form(head: RequestHead) -> None:
 
 
 def _explain(raw: bytes) -> MalformedRequest:
-    """Why `raw`, which ends like a head, is none."""
-    line, _, fields = raw.partition(b"\r\n")
-    match = _REQUEST_LINE.match(line)
-    if match is None:
-        return _explain_request_line(line)
-    if match[3] != b"1":
-        return MalformedRequest(505, "the version is not HTTP/1.x")
-    return MalformedRequest(400, explain_fields(fields))
-
-
-def _explain_request_line(line: bytes) -> MalformedRequest:
+    """Why `raw` is neither a head nor the beginning of one."""
+    line, end, fields = raw.partition(b"\r\n")
+    if end and _REQUEST_LINE.fullmatch(line):
+        return MalformedRequest(400, explain_fields(fields))
+    if not end:
+        line = line.removesuffix(b"\r")
     if syntax.BARE_LF.search(line) or b"\r" in line:
         return MalformedRequest(400, "a line ends in a bare LF or CR")
-    parts = line.split(b" ")
-    if len(parts) == 2 and parts[1][:1] == b"/":
+    method, _, rest = line.partition(b" ")
+    if not syntax.IS_TOKEN.fullmatch(method) or len(method) > 32:
+        return MalformedRequest(400, "this is not HTTP: the method is not a token of at most 32 characters")
+    target, space, version = rest.partition(b" ")
+    if method == b"PRI" or re.match(rb"HTTP/[02-9]", version):
+        return MalformedRequest(505, "the version is not HTTP/1.x")
+    if method == b"CONNECT":
+        return MalformedRequest(501, "CONNECT is not supported: this is not a forward proxy")
+    if target and not re.fullmatch(_TARGET, target):
+        return MalformedRequest(400, "the target has a character that must be percent-encoded, or a fragment")
+    if not space and target[:1] == b"/":
         return MalformedRequest(426, "the request line has no version (HTTP/0.9)")
-    if not syntax.IS_TOKEN.fullmatch(parts[0]) or len(parts[0]) > 32:
-        return MalformedRequest(400, "the method is not a token of at most 32 characters")
     return MalformedRequest(400, "the request line is not method, target and version, with one space between")
+
+
+def _explain_codings(codings: list[bytes]) -> MalformedRequest:
+    """RFC 9112 §6.1: 501 for codings before the last, which must be chunked, or nobody knows where the body ends."""
+    members = syntax.tokens(b",".join(codings))
+    is_clear = members[-1:] == [b"chunked"] and members.count(b"chunked") == 1 and len(members) > 1
+    return MalformedRequest(501 if is_clear else 400, "the Transfer-Encoding is not just chunked")
 
 
 def explain_fields(fields: bytes) -> str:
@@ -292,13 +321,9 @@ def explain_fields(fields: bytes) -> str:
 
 
 def check_beginning(data: bytes) -> None:
-    """Raise `MalformedRequest` where no head can come of `data`, which is not a whole one yet."""
-    if syntax.BARE_LF.search(data):
-        raise MalformedRequest(400, "a line ends in a bare LF")
-    if data[:8] == b"PRI * HT":
-        raise MalformedRequest(505, "HTTP/2 is not spoken on this port")
-    if _METHOD_START.match(data) is None:
-        raise MalformedRequest(400, "this is not HTTP")
-    line, end, _ = data.partition(b"\r\n")
-    if end and _REQUEST_LINE.match(line) is None:
-        raise _explain_request_line(line)
+    """Raise `MalformedRequest` where no head can come of `data`, which is not a whole one yet.
+
+    What comes after the first `syntax.EARLY` bytes is left to `parse_request`.
+    """
+    if data and _BEGINNING.match(data, 0, syntax.EARLY) is None:
+        raise _explain(data[: syntax.EARLY])

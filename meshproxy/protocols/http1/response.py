@@ -15,8 +15,16 @@ from meshproxy.protocols.http1.request import CHUNKED, explain_fields
 UNTIL_CLOSE = -2
 """A content length that means: the body ends with the connection."""
 
-_HEAD = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*+)?\r\n" + syntax.FIELDS + rb"\r\n")
-_STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-9][0-9]{2}(?: [\t\x20-\x7e\x80-\xff]*)?\Z")
+_STATUS_LINE = rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: " + syntax.VALUE + rb"*+)?"
+_HEAD = re.compile(_STATUS_LINE + rb"\r\n" + syntax.FIELDS + rb"\r\n")
+_BEGINNING = re.compile(
+    syntax.begun(
+        b"HTTP/1.",
+        rb"(?:\Z|[01](?:\Z| (?:\Z|[1-9](?:\Z|[0-9](?:\Z|[0-9](?: " + syntax.VALUE + rb"*+)?"
+        + syntax.begun(b"\r\n", syntax.FIELDS_BEGINNING) + rb")))))",
+    )
+)  # fmt: skip
+"""What `_HEAD` can begin with, and nothing else."""
 _SPECIAL = syntax.named(
     b"content-length",
     b"transfer-encoding",
@@ -71,6 +79,9 @@ def parse_response(raw: bytes, to_head: bool) -> ResponseHead:
     elif fields:
         _read_fields(head, fields)
     if to_head or status < 200 or status in (204, 304):
+        if (status < 200 or status == 204) and head.length not in (0, UNTIL_CLOSE):
+            # RFC 9110 §8.6, RFC 9112 §6.1: it must not, and some would read that body (Envoy refuses it as well)
+            raise MalformedResponse(f"a body is announced with status {status}, which has none")
         head.length = 0
     elif head.length == UNTIL_CLOSE:
         head.keep_alive = False
@@ -131,15 +142,16 @@ def _read_connection(head: ResponseHead, options: list[bytes]) -> None:
 
 
 def _explain(raw: bytes) -> str:
-    line, _, fields = raw.partition(b"\r\n")
-    if _STATUS_LINE.match(line) is None:
+    line, end, fields = raw.partition(b"\r\n")
+    if not end or re.fullmatch(_STATUS_LINE, line) is None:
         return "it does not begin with an HTTP/1.x status line"
     return explain_fields(fields)
 
 
 def check_beginning(data: bytes) -> None:
-    """Raise `MalformedResponse` where no head can come of `data`, which is not a whole one yet."""
-    if not b"HTTP/1.".startswith(data[:7]):
-        raise MalformedResponse("it does not begin with an HTTP/1.x status line")
-    if syntax.BARE_LF.search(data):
-        raise MalformedResponse("a line ends in a bare LF")
+    """Raise `MalformedResponse` where no head can come of `data`, which is not a whole one yet.
+
+    What comes after the first `syntax.EARLY` bytes is left to `parse_response`.
+    """
+    if data and _BEGINNING.match(data, 0, syntax.EARLY) is None:
+        raise MalformedResponse(_explain(data[: syntax.EARLY]))

@@ -9,9 +9,17 @@ import re
 
 TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 """One character of a token (RFC 9110 §5.6.2)."""
-FIELDS = rb"(?:" + TOKEN + rb"++:[\t\x20-\x7e\x80-\xff]*+\r\n)*+"
+VALUE = rb"[\t\x20-\x7e\x80-\xff]"
+"""One character of a field's value or a reason (RFC 9110 §5.5)."""
+FIELDS = rb"(?:" + TOKEN + rb"++:" + VALUE + rb"*+\r\n)*+"
 """Field lines. Nothing before the colon but the name; no CR, LF, NUL or other control character in a value; no
 line that begins with white space (RFC 9112 §5.1, §5.2: obs-fold)."""
+
+FIELDS_BEGINNING = FIELDS + rb"(?:" + TOKEN + rb"++(?::" + VALUE + rb"*+\r?)?|\r)?\Z"
+"""Field lines and the beginning of one more, or of the empty line, where the data ends."""
+EARLY = 8192
+"""Bytes of a head that are checked before it is whole: enough to turn away what is not HTTP, and so little that one
+that arrives a byte at a time costs no more than other packets do."""
 
 IS_TOKEN = re.compile(TOKEN + rb"+")
 FIELD = re.compile(rb"\r\n(" + TOKEN + rb"++):[ \t]*+([^\r]*+)")
@@ -27,6 +35,13 @@ def named(*names: bytes) -> re.Pattern[bytes]:
     """
     first = b"".join(sorted({letter for name in names for letter in (name[:1], name[:1].upper())}))
     return re.compile(rb"\r\n(?=[" + first + rb"])((?i:" + b"|".join(names) + rb")):[ \t]*+([^\r]*+)")
+
+
+def begun(literal: bytes, rest: bytes) -> bytes:
+    """A pattern for `literal` and then the pattern `rest`, or for as much of `literal` as there is data."""
+    for at in reversed(range(len(literal))):
+        rest = rb"(?:\Z|" + re.escape(literal[at : at + 1]) + rest + rb")"
+    return rest
 
 
 def joined(head: bytes, name: bytes) -> bytes | None:
