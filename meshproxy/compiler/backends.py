@@ -55,7 +55,8 @@ class BackendIndex:
         if not ref.is_service:  # the loader says so
             return Target(label, problem=f"{ref.kind} {ref.name} is no Service")
         if with_grant and not self._grants.lets_http_routes_of(route.metadata.namespace, key):
-            problem = f"no ReferenceGrant in namespace {key.namespace} lets HTTPRoutes of {route.metadata.namespace} in"
+            who = f"HTTPRoutes of namespace {route.metadata.namespace}"
+            problem = f"no ReferenceGrant in namespace {key.namespace} lets {who} refer to Service {key.name}"
             self._warn(route, f"{field}.namespace", problem, consequence)
             return Target(label, problem=problem)
         return self._in_service(route, key, label, field, consequence, number=ref.port)

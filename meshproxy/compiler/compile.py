@@ -7,11 +7,10 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.errors import Finding
-from meshproxy.base.names import NamespacedName
 from meshproxy.base.stable_hash import content_version
 from meshproxy.compiler import node_ports, virtual_ips
+from meshproxy.compiler.address_conflicts import check_addresses
 from meshproxy.compiler.diagnostics import Diagnostics
 from meshproxy.compiler.endpoint_slices import EndpointIndex
 from meshproxy.compiler.policies import PolicyIndex
@@ -20,7 +19,7 @@ from meshproxy.compiler.request_routing import route_requests
 from meshproxy.compiler.services import Context, Parts, compile_service
 from meshproxy.resources import Endpoints, EndpointSlice, Proxy, Service, TrafficPolicy, Workload
 from meshproxy.resources.meta import Resource
-from meshproxy.snapshot.model import Listener, Snapshot, Transport, WorkloadView
+from meshproxy.snapshot.model import Snapshot, WorkloadView
 
 R = TypeVar("R", bound=Resource)
 
@@ -65,8 +64,8 @@ def compile_resources(
         compile_service(service, context, parts)
     for orphan in endpoints.orphans(services):
         diagnostics.warning(orphan, "metadata", "there is no Service for it; it does nothing")
-    listeners = tuple(parts.listeners[name] for name in sorted(parts.listeners))
-    _check_addresses(listeners, environment.admin, services, diagnostics)
+    listeners = tuple(sorted((*parts.listeners.values(), *routed.listeners), key=lambda listener: listener.name))
+    check_addresses(listeners, environment.admin, everything, diagnostics)
     views = _workload_views(workloads, parts, sources or {})
     snapshot = Snapshot(
         version="",
@@ -84,30 +83,6 @@ def compile_resources(
 
 def _of_kind(resources: Iterable[Resource], kind: type[R]) -> list[R]:
     return [each for each in resources if isinstance(each, kind)]
-
-
-def _check_addresses(
-    listeners: Iterable[Listener],
-    admin: SocketAddress,
-    services: Mapping[NamespacedName, Service],
-    diagnostics: Diagnostics,
-) -> None:
-    """Two listeners on one address would take each other's connections: say so, naming both."""
-    owners: dict[tuple[SocketAddress, Transport], Listener] = {}
-    for listener in listeners:
-        namespace, _, name = listener.service.partition("/")
-        service = services[NamespacedName(namespace, name)]
-        if listener.transport is Transport.TCP and listener.address == admin and admin.port:
-            message = f"{listener.address} is the address of the admin API; change one of the two"
-            diagnostics.error(service, "spec.ports", message)
-        owner = owners.setdefault((listener.address, listener.transport), listener)
-        if owner is not listener:
-            message = f"{listener.address}/{listener.transport} is taken by Service/{_label(owner.service)} already"
-            diagnostics.error(service, "spec.ports", message)
-
-
-def _label(service: str) -> str:
-    return service.removeprefix("default/")
 
 
 def _workload_views(

@@ -8,20 +8,25 @@ from typing import NamedTuple
 from meshproxy.base.names import NamespacedName
 from meshproxy.compiler.backends import BackendIndex
 from meshproxy.compiler.diagnostics import Diagnostics
+from meshproxy.compiler.edges import Edges
+from meshproxy.compiler.gateway_routes import attach_to_gateways
+from meshproxy.compiler.gateways import open_gateways
 from meshproxy.compiler.http_routes import HTTPRouteRules
 from meshproxy.compiler.mesh_routes import PortKey, attach_to_services
 from meshproxy.compiler.reference_grants import GrantIndex
 from meshproxy.compiler.seniority import seniority
-from meshproxy.resources import HTTPRoute, ReferenceGrant, Service
+from meshproxy.resources import Gateway, HTTPRoute, ReferenceGrant, Service
 from meshproxy.resources.meta import Resource
+from meshproxy.snapshot.model import Listener
 from meshproxy.snapshot.routes import RouteTable
 
 
 class Routed(NamedTuple):
-    """Route tables: those of Service ports by port, and all of them by name."""
+    """Route tables, those of Service ports by port and all of them by name, and the listeners that have no Service."""
 
     by_port: Mapping[PortKey, RouteTable]
     tables: tuple[RouteTable, ...]
+    listeners: tuple[Listener, ...]
 
 
 def route_requests(
@@ -36,4 +41,12 @@ def route_requests(
     routes = sorted((each for each in resources if isinstance(each, HTTPRoute)), key=seniority)
     rules = HTTPRouteRules(BackendIndex(services, grants, diagnostics), diagnostics)
     by_port = attach_to_services(routes, services, namespace, rules, diagnostics)
-    return Routed(by_port, tuple(sorted(by_port.values(), key=lambda table: table.name)))
+    edges: Edges = {}
+    gateways = open_gateways((each for each in resources if isinstance(each, Gateway)), edges, diagnostics)
+    attach_to_gateways(routes, gateways, rules, diagnostics)
+    tables = (*by_port.values(), *(edge.table() for edge in edges.values()))
+    return Routed(
+        by_port=by_port,
+        tables=tuple(sorted(tables, key=lambda table: table.name)),
+        listeners=tuple(edge.listener() for edge in edges.values()),
+    )

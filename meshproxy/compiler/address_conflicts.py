@@ -1,0 +1,42 @@
+"""Two listeners on one address would take each other's connections: an error that names both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from meshproxy.base.addresses import SocketAddress
+from meshproxy.compiler.diagnostics import Diagnostics
+from meshproxy.resources import Gateway, Service
+from meshproxy.resources.meta import Resource
+from meshproxy.snapshot.model import Listener, Transport
+
+
+class _Place(NamedTuple):
+    """Where a person finds what a listener is there for."""
+
+    resource: Resource
+    field: str
+
+
+def check_addresses(
+    listeners: Iterable[Listener], admin: SocketAddress, resources: Iterable[Resource], diagnostics: Diagnostics
+) -> None:
+    """Report every address that two of `listeners`, or one and the admin API, want."""
+    places = {}
+    for resource in resources:
+        if isinstance(resource, Service):
+            places[str(resource.key)] = _Place(resource, "spec.ports")
+        elif isinstance(resource, Gateway):
+            places[f"Gateway/{resource.key}"] = _Place(resource, "spec.listeners")
+    owners: dict[tuple[SocketAddress, Transport], Listener] = {}
+    for listener in listeners:
+        place = places[listener.service]
+        if listener.transport is Transport.TCP and listener.address == admin and admin.port:
+            message = f"{listener.address} is the address of the admin API; change one of the two"
+            diagnostics.error(place.resource, place.field, message)
+        owner = owners.setdefault((listener.address, listener.transport), listener)
+        if owner is not listener:
+            taken_by = places[owner.service].resource.label
+            message = f"{listener.address}/{listener.transport} is taken by {taken_by} already"
+            diagnostics.error(place.resource, place.field, message)
