@@ -12,6 +12,7 @@ from meshproxy.balancing.api import Balancer
 from meshproxy.balancing.factory import make_balancer
 from meshproxy.base.stable_hash import stable_hash
 from meshproxy.dataplane.affinity import AffinityTable
+from meshproxy.dataplane.http.pool import Pool
 from meshproxy.dataplane.upstream import Upstream
 from meshproxy.snapshot import model
 
@@ -22,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 class Waiting(Protocol):
-    """A connection that waits because the cluster has as many as it may have."""
+    """A connection or request that waits because the cluster has as many as it may have."""
 
     def admitted(self) -> None:
         """Its turn has come; it counts as open from now on."""
@@ -56,11 +57,14 @@ class Cluster:
         self._levels: list[tuple[int, Balancer[Upstream]]] = []
         self._pending: deque[Waiting] = deque()
         self.affinity: AffinityTable | None = None
+        self.pool = Pool(self)
         self._set_config(config)
 
     def _set_config(self, config: model.Cluster) -> None:
         self.config = config
         self._hashing = config.algorithm in _HASHING
+        limits = [each for each in (config.max_connections, config.max_requests) if each is not None]
+        self._limit = min(limits) if limits else None
         self._failure_limit = config.outlier_detection.consecutive_failures if config.outlier_detection else 0
         timeout = config.affinity_timeout
         if timeout is None:
@@ -133,6 +137,7 @@ class Cluster:
         while gone:
             upstream = gone.pop()
             upstream.removed = True
+            self.pool.endpoint_gone(upstream.key)
             upstream.tell_gone(self._now())
             if upstream.active:
                 self._departed[upstream.key] = upstream
@@ -302,13 +307,16 @@ class Cluster:
 
     @property
     def is_full(self) -> bool:
-        """Whether `connections.max` are open."""
-        limit = self.config.max_connections
+        """Whether as many connections are open, or requests under way, as there may be.
+
+        A request under way has one connection, and idle ones make room: so one count serves both limits.
+        """
+        limit = self._limit
         return limit is not None and self.open >= limit
 
     def enter(self, connection: Waiting) -> bool | None:
         """Count `connection` as open (True), queue it until `admitted` (None), or turn it away (False)."""
-        if not self.is_full:
+        if self._limit is None or self.open < self._limit:
             self.open += 1
             return True
         if len(self._pending) >= self.config.max_pending:

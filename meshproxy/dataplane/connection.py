@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.durations import format_duration
-from meshproxy.base.errors import ProtocolError
 from meshproxy.dataplane.idle import IdleTimer
 from meshproxy.dataplane.pump import Pump
 from meshproxy.dataplane.upstream import Upstream
@@ -19,12 +18,11 @@ from meshproxy.protocols import proxy_protocol
 
 if TYPE_CHECKING:
     from meshproxy.aio.timer_wheel import Timer
+    from meshproxy.dataplane.cluster import Cluster
     from meshproxy.dataplane.listener import TCPListener
 
 DESCRIPTORS = 2
 """File descriptors that a connection holds."""
-PROXY_HEADER_TIMEOUT = 10.0
-"""Seconds that a client has for its PROXY header (Envoy's `listener_filters_timeout` is 15)."""
 DESCRIPTOR_RETRY = 0.05
 """Seconds until a connection tries again that found the system out of descriptors."""
 _RESET = struct.pack("ii", 1, 0)
@@ -53,71 +51,33 @@ class Connection:
         "_tried",
         "_upload",
         "_upstream_socket",
+        "_waiting",
         "upstream",
     )
 
     upstream: Upstream
 
-    def __init__(self, listener: TCPListener, downstream: socket.socket, peer: tuple[str, int]) -> None:
+    def __init__(
+        self, listener: TCPListener, cluster: Cluster, downstream: socket.socket, client: tuple[str, int], first: bytes
+    ) -> None:
         self._listener = listener
-        self._cluster = listener.cluster
+        self._cluster = cluster
         self._reactor = listener.reactor
         self._downstream: socket.socket | None = downstream
         self._upstream_socket: socket.socket | None = None
-        self._client = peer[:2]  # for IPv6 a flow label and a scope follow
-        self._first = b""
+        self._client = client
+        self._first = first
         self._tried: tuple[Upstream, ...] = ()
         self._upload: Pump | None = None
         self._download: Pump | None = None
         self._timer: Timer | None = None
-        self._entered = False
+        self._entered = self._waiting = False
         self._counted = (0, 0)
         self._idle: IdleTimer | None = None
 
     def start(self) -> None:
-        """Begin with an accepted client."""
-        if self._listener.config.accept_proxy_protocol:
-            assert self._downstream is not None
-            self._set_timer(PROXY_HEADER_TIMEOUT, self._header_missing)
-            self._reactor.add_reader(self._downstream, self._header_readable)
-        else:
-            self._enter()
-
-    # -- PROXY protocol ------------------------------------------------------------------
-
-    def _header_readable(self) -> None:
-        assert self._downstream is not None
-        try:
-            received = self._downstream.recv(proxy_protocol.MAX_HEADER)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError:
-            received = b""
-        self._first += received
-        try:
-            header = proxy_protocol.parse(self._first)
-        except ProtocolError:
-            header, received = None, b""
-        if header is not None:
-            self._header_complete(header)
-        elif not received:
-            self._header_missing()
-
-    def _header_missing(self) -> None:
-        self._listener.counters.malformed += 1
-        self._remove_downstream_reader()
-        self.abort()
-
-    def _header_complete(self, header: proxy_protocol.Header) -> None:
-        self._remove_downstream_reader()
-        self._first = self._first[header.size :]
-        if header.source is not None:
-            self._client = (header.source.host, header.source.port)
+        """Begin with an accepted client, of whom `first` was read already."""
         self._enter()
-
-    def _remove_downstream_reader(self) -> None:
-        assert self._downstream is not None
-        self._reactor.remove_reader(self._downstream)
 
     # -- admission -----------------------------------------------------------------------
 
@@ -127,18 +87,20 @@ class Connection:
             self._entered = True
             self._connect()
         elif entered is None:
+            self._waiting = True
             self._set_timer(self._cluster.config.pending_timeout, self._turn_away)
         else:
             self._turn_away()
 
     def admitted(self) -> None:
         """Implements `cluster.Waiting`."""
+        self._waiting = False
         self._entered = True
         self._connect()
 
     def _turn_away(self) -> None:
         self._listener.counters.overflowed += 1
-        self.abort()
+        self._refuse()
 
     # -- connecting ----------------------------------------------------------------------
 
@@ -146,7 +108,7 @@ class Connection:
         upstream = self._cluster.pick(self._client[0], self._tried)
         if upstream is None:
             self._listener.counters.refused += 1
-            self.abort()
+            self._refuse()
             return
         self.upstream = upstream
         self._cluster.acquire(upstream)
@@ -197,7 +159,7 @@ class Connection:
             self._connect()
         else:
             self._listener.counters.refused += 1
-            self.abort()
+            self._refuse()
 
     def _no_socket(self, error: OSError) -> None:
         """No descriptor is the machine's trouble, not the endpoint's: wait for one."""
@@ -207,7 +169,11 @@ class Connection:
             self._set_timer(DESCRIPTOR_RETRY, self._connect)
         else:
             self._listener.counters.refused += 1
-            self.abort()
+            self._refuse()
+
+    def _refuse(self) -> None:
+        """There is nobody to send this client to."""
+        self.abort()
 
     # -- proxying ------------------------------------------------------------------------
 
@@ -222,10 +188,13 @@ class Connection:
         first = self._proxy_header(version) + self._first if version else self._first
         self._upload = Pump(reactor, downstream, connected, self)
         self._download = Pump(reactor, connected, downstream, self)
-        self._upload.start(first)
+        self._start_upload(self._upload, first)
         self._download.start()
         self._cancel_timer()
         self._idle = IdleTimer(reactor.wheel, cluster.config.idle_timeout, self._progress, self.close)
+
+    def _start_upload(self, pump: Pump, first: bytes) -> None:
+        pump.start(first)
 
     def _proxy_header(self, version: int) -> bytes:
         assert self._downstream is not None
@@ -298,18 +267,25 @@ class Connection:
         downstream = self._downstream
         if downstream is None:
             return
+        self._give_up_downstream()
+        self._reactor.forget(downstream)
+        downstream.close()
+        self._listener.connection_closed(self)
+
+    def drain(self) -> None:
+        """Implements `listener.Open`: nobody knows when a TCP connection is idle."""
+
+    def _give_up_downstream(self) -> None:
+        """Give everything back but the client's socket, which is the caller's from now on."""
         self._downstream = None
         self._cancel_timer()
         if self._upstream_socket is not None:
             self._leave_upstream()
-        self._reactor.forget(downstream)
-        downstream.close()
         if self._entered:
             self._entered = False
             self._cluster.leave()
         else:
             self._cluster.give_up(self)
-        self._listener.connection_closed(self)
 
     def _leave_upstream(self) -> None:
         """Close the upstream's socket, if there is one, and stop counting as its connection."""

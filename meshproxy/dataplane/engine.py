@@ -5,15 +5,20 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import chain
 from random import Random
 
 from meshproxy.dataplane.cluster import Cluster
+from meshproxy.dataplane.http.actions import RuleAction
+from meshproxy.dataplane.http.context import HTTPContext
+from meshproxy.dataplane.http.frontend import Frontend, RouteTables
 from meshproxy.dataplane.listener import TCPListener
 from meshproxy.dataplane.reactor import Reactor
 from meshproxy.dataplane.staging import Staged
 from meshproxy.dataplane.udp import UDPListener
 from meshproxy.dataplane.upstream import Upstream
+from meshproxy.routing.router import Router
 from meshproxy.snapshot import model
 from meshproxy.snapshot.messages import (
     AffinityEntries,
@@ -24,6 +29,7 @@ from meshproxy.snapshot.messages import (
     ListenerStats,
     Stats,
 )
+from meshproxy.snapshot.routes import RouteTable, Rule
 from meshproxy.telemetry.logs import RateLimited
 
 STATS_PART = 500
@@ -37,7 +43,10 @@ AnyListener = TCPListener | UDPListener
 class DataPlane:
     """Owns the listeners and clusters of one worker, by name."""
 
-    def __init__(self, reactor: Reactor, random: Random, send: Callable[[EndpointFailing], None]) -> None:
+    def __init__(
+        self, reactor: Reactor, random: Random, send: Callable[[EndpointFailing], None], wall: float = 0.0
+    ) -> None:
+        """`wall` is the Unix time now."""
         self._reactor = reactor
         self._random = random
         self._send = send
@@ -46,6 +55,8 @@ class DataPlane:
         self._clusters: dict[str, Cluster] = {}
         self._listeners: dict[str, AnyListener] = {}
         self._closing: list[AnyListener] = []
+        self._tables = RouteTables()
+        self.http = HTTPContext(random, wall - reactor.now())
 
     # -- configuration -------------------------------------------------------------------
 
@@ -62,11 +73,17 @@ class DataPlane:
             yield from self._put_cluster(cluster_config)
         for name, (put, removed) in staged.endpoint_changes(self._known_endpoints()):
             yield from self._clusters[name].update_endpoints(put, removed)
+        for table in staged.route_tables.values():
+            yield from self._put_routes(table)
         for listener_config, sock in staged.listeners.values():
             self._put_listener(listener_config, sock)
             yield
         for name in staged.removed_listeners(self._listeners):
             self._remove_listener(name)
+            yield
+        for name in staged.removed_route_tables(self._tables.names()):
+            self._tables.remove(name)
+            self.http.forget_table(name)
             yield
         for name in staged.removed_clusters(self._clusters):
             cluster = self._clusters.pop(name)
@@ -82,25 +99,53 @@ class DataPlane:
     def _put_cluster(self, config: model.Cluster) -> Iterator[None]:
         cluster = self._clusters.get(config.name)
         if cluster is None:
-            self._clusters[config.name] = Cluster(config, self._random, self._reactor.now, self._endpoint_failing)
+            cluster = Cluster(config, self._random, self._reactor.now, self._endpoint_failing)
+            cluster.pool.reactor = self._reactor
+            self._clusters[config.name] = cluster
             yield
         else:
             yield from cluster.configure(config)
 
+    def _put_routes(self, table: RouteTable) -> Iterator[None]:
+        """Build a table beside the one that serves, then change over at once."""
+        router: Router[RuleAction] = Router()
+        yield from router.fill(table, partial(self._rule_action, table.name))
+        self._tables.put(table.name, router)
+
+    def _rule_action(self, table: str, rule: Rule) -> RuleAction:
+        return RuleAction(rule, self._clusters, self.http.counters(table, rule.name))
+
     def _put_listener(self, config: model.Listener, sock: socket.socket) -> None:
-        cluster = self._clusters[config.cluster]
         listener = self._listeners.get(config.name)
         if listener is not None:
             sock.close()  # another descriptor of the socket that is being accepted from
-            listener.replace(config, cluster)
-            return
-        sock.setblocking(False)
-        if config.transport is model.Transport.TCP:
-            listener = TCPListener(config, sock, cluster, self._reactor, self._shortage)
         else:
-            listener = UDPListener(config, sock, cluster, self._reactor, self._shortage)
+            sock.setblocking(False)
+        if config.transport is model.Transport.UDP:
+            listener = self._put_udp_listener(config, sock, listener)
+        else:
+            listener = self._put_tcp_listener(config, sock, listener)
         self._listeners[config.name] = listener
         listener.start()
+
+    def _put_udp_listener(
+        self, config: model.Listener, sock: socket.socket, listener: AnyListener | None
+    ) -> UDPListener:
+        cluster = self._clusters[config.cluster]
+        if isinstance(listener, UDPListener):
+            listener.replace(config, cluster)
+            return listener
+        return UDPListener(config, sock, cluster, self._reactor, self._shortage)
+
+    def _put_tcp_listener(
+        self, config: model.Listener, sock: socket.socket, listener: AnyListener | None
+    ) -> TCPListener:
+        cluster = self._clusters[config.cluster] if config.cluster else None
+        frontend = Frontend(config, cluster, self._tables, self.http)
+        if isinstance(listener, TCPListener):
+            listener.replace(config, cluster, frontend)
+            return listener
+        return TCPListener(config, sock, cluster, frontend, self._reactor, self._shortage)
 
     def _remove_listener(self, name: str) -> None:
         listener = self._listeners.pop(name)

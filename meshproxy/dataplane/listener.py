@@ -5,9 +5,13 @@ from __future__ import annotations
 import logging
 import socket
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Protocol
 
 from meshproxy.dataplane.cluster import Cluster
 from meshproxy.dataplane.connection import DESCRIPTORS, Connection
+from meshproxy.dataplane.http.downstream import Downstream
+from meshproxy.dataplane.http.frontend import Frontend
+from meshproxy.dataplane.preface import ProxyHeaderReader, SniffedConnection, reset
 from meshproxy.dataplane.reactor import Reactor
 from meshproxy.snapshot import model
 from meshproxy.snapshot.messages import ListenerStats
@@ -61,6 +65,20 @@ class SourceFilter:
         return any(address in network for network in self._networks)
 
 
+class Open(Protocol):
+    """A client's connection, whatever it speaks."""
+
+    def start(self) -> None: ...
+
+    def drain(self) -> None:
+        """End when what is under way is done, where that can be known."""
+        ...
+
+    def abort(self) -> None:
+        """Reset it now."""
+        ...
+
+
 class TCPListener:
     """Accepts from one socket, which it owns, and owns the connections that came of it."""
 
@@ -68,23 +86,29 @@ class TCPListener:
         self,
         config: model.Listener,
         listening: socket.socket,
-        cluster: Cluster,
+        cluster: Cluster | None,
+        frontend: Frontend,
         reactor: Reactor,
         shortage: RateLimited,
     ) -> None:
         self.reactor = reactor
         self.counters = ListenerCounters()
-        self.connections: set[Connection] = set()
+        self.connections: set[Open] = set()
+        self.draining = False
         self._socket = listening
         self._shortage = shortage
         self._accepting = False
         self._closed = False
-        self.replace(config, cluster)
+        self.replace(config, cluster, frontend)
 
-    def replace(self, config: model.Listener, cluster: Cluster) -> None:
-        """Lead new connections by `config` to `cluster`; open ones go on as they are."""
+    def replace(self, config: model.Listener, cluster: Cluster | None, frontend: Frontend) -> None:
+        """Lead new connections and requests by `config`, to `cluster` where they are not routed.
+
+        Open TCP connections go on as they are, open HTTP connections by `frontend` with their next request.
+        """
         self.config = config
         self.cluster = cluster
+        self.frontend = frontend
         self._sources = SourceFilter(config.allowed_sources)
 
     def start(self) -> None:
@@ -94,7 +118,7 @@ class TCPListener:
             self.reactor.add_reader(self._socket, self._acceptable)
 
     def close(self) -> None:
-        """Take in who waits already, then accept no more. Open connections go on."""
+        """Take in who waits already, then accept no more. Open connections go on until they are done."""
         if self._closed:
             return
         while self._accept_batch():
@@ -102,6 +126,9 @@ class TCPListener:
         self._pause()
         self._closed = True
         self._socket.close()
+        self.draining = True
+        for connection in tuple(self.connections):
+            connection.drain()
 
     def _pause(self) -> None:
         if self._accepting:
@@ -136,15 +163,40 @@ class TCPListener:
         counters.accepted += 1
         counters.active += 1
         downstream.setblocking(False)
-        connection = Connection(self, downstream, peer)
-        self.connections.add(connection)
-        if self._sources.allows(peer[0]):
-            connection.start()
-        else:
+        client = (peer[0], peer[1])  # for IPv6 a flow label and a scope follow
+        if not self._sources.allows(peer[0]):
             counters.denied += 1
-            connection.abort()
+            counters.active -= 1
+            self.reactor.budget.give_back(DESCRIPTORS)
+            reset(downstream)
+        elif self.config.accept_proxy_protocol:
+            self._begin(ProxyHeaderReader(self, downstream, client))
+        else:
+            self._begin(self._connection(downstream, client, b""))
 
-    def connection_closed(self, connection: Connection) -> None:
+    def _connection(self, downstream: socket.socket, client: tuple[str, int], first: bytes) -> Open:
+        protocol, cluster = self.config.protocol, self.cluster
+        if protocol is model.Protocol.HTTP or cluster is None:
+            return Downstream(self, downstream, client[0], first)
+        if protocol is model.Protocol.AUTO:
+            return SniffedConnection(self, cluster, downstream, client, first)
+        return Connection(self, cluster, downstream, client, first)
+
+    def _begin(self, connection: Open) -> None:
+        self.connections.add(connection)
+        connection.start()
+
+    def take_over(self, before: Open, downstream: socket.socket, client: tuple[str, int], first: bytes) -> None:
+        """The PROXY header is read: `first` came behind it."""
+        self.connections.discard(before)
+        self._begin(self._connection(downstream, client, first))
+
+    def take_over_as_http(self, before: Open, downstream: socket.socket, client: tuple[str, int], first: bytes) -> None:
+        """`first` says that it is HTTP."""
+        self.connections.discard(before)
+        self._begin(Downstream(self, downstream, client[0], first))
+
+    def connection_closed(self, connection: Open) -> None:
         """A connection of this listener is over, and its descriptors are free."""
         self.connections.discard(connection)
         self.counters.active -= 1

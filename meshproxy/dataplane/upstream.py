@@ -6,12 +6,13 @@ import socket
 from typing import Protocol
 
 from meshproxy.balancing.api import Member
+from meshproxy.dataplane.http.counters import RequestCounters
 from meshproxy.snapshot.messages import EndpointStats
 from meshproxy.snapshot.model import Endpoint
 
 
 class Attached(Protocol):
-    """A connection or session that lives on an upstream."""
+    """A connection, session or request that lives on an upstream, and counts as active there."""
 
     upstream: Upstream
 
@@ -25,7 +26,7 @@ class Attached(Protocol):
 
 
 class Upstream(Member):
-    """A balancer's member with an address, counters and what is open to it.
+    """A balancer's member with an address, counters and what is under way to it: connections, sessions, requests.
 
     `sent` and `received` are payload bytes. `failures` counts connect failures in a row.
     """
@@ -43,6 +44,7 @@ class Upstream(Member):
         "received",
         "removed",
         "reported",
+        "requests",
         "sent",
         "sockaddr",
     )
@@ -56,6 +58,7 @@ class Upstream(Member):
         self.healthy = True
         self.removed = False
         self.reported: EndpointStats | None = None
+        self.requests: RequestCounters | None = None
         self.adopt(endpoint)
 
     def adopt(self, endpoint: Endpoint) -> None:
@@ -80,11 +83,23 @@ class Upstream(Member):
         self.sent += old.sent
         self.received += old.received
         old.connections = old.connect_failures = old.connect_timeouts = old.sent = old.received = 0
+        if old.requests is not None:
+            if self.requests is None:
+                self.requests = old.requests
+            else:
+                self.requests.add(old.requests)
+            old.requests = None
         users, old._attached = old._attached, set()
         for user in users:
             user.upstream = self
         self._attached |= users
         return len(users)
+
+    def request_ended(self, status: int, seconds: float) -> None:
+        """A request was answered with `status`, or not (0), after `seconds`."""
+        if self.requests is None:
+            self.requests = RequestCounters()
+        self.requests.count(status, seconds)
 
     def attach(self, user: Attached) -> None:
         self._attached.add(user)

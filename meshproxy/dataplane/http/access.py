@@ -1,0 +1,55 @@
+"""From an exchange that is over to its access record."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from meshproxy.snapshot.messages import AccessRecord
+
+if TYPE_CHECKING:
+    from meshproxy.dataplane.http.exchange import Exchange
+    from meshproxy.protocols.http1.request import RequestHead
+
+MAX_FIELD = 2048
+"""Characters of one field that are kept."""
+
+
+def record(exchange: Exchange, seconds: float) -> None:
+    """Keep what the access log says of `exchange`."""
+    head, frontend, context = exchange.head, exchange.frontend, exchange.context
+    context.record(
+        AccessRecord(
+            started=context.wall + exchange.started,
+            seconds=seconds,
+            listener=frontend.name,
+            rule=exchange.rule_name,
+            cluster=exchange.cluster_name,
+            endpoint=exchange.endpoint,
+            client=exchange.client_address,
+            peer=exchange.peer,
+            method=_text(head.method),
+            host=_text(head.authority),
+            target=_text(head.target),
+            version=f"HTTP/1.{head.minor}",
+            status=exchange.status,
+            flags=exchange.flags,
+            detail=exchange.detail,
+            received=exchange.body.size_of_all,
+            sent=exchange.sent,
+            attempts=exchange.attempts,
+            upstream_seconds=exchange.upstream_seconds,
+            request_id=_text(exchange.request_id),
+            user_agent=_field(head, b"user-agent"),
+            referer=_field(head, b"referer"),
+            forwarded_for=_field(head, b"x-forwarded-for"),
+        )
+    )
+
+
+def _field(head: RequestHead, name: bytes) -> str:
+    value = head.header(name)
+    return _text(value) if value is not None else ""
+
+
+def _text(value: bytes) -> str:
+    return value[:MAX_FIELD].decode("utf-8", "replace")

@@ -1,0 +1,108 @@
+"""Rules as the data plane executes them: a table's `Rule` with everything that can be prepared once."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Mapping
+from itertools import accumulate
+
+from meshproxy.dataplane.cluster import Cluster
+from meshproxy.dataplane.http.cors import CORSPolicy
+from meshproxy.dataplane.http.counters import RequestCounters
+from meshproxy.dataplane.http.header_edits import HeaderEdit, edits
+from meshproxy.dataplane.http.persistence import Persistence
+from meshproxy.snapshot.routes import NO_FILTERS, Backend, Filters, HeaderMutation, Mirror, Redirect, Rewrite, Rule
+
+_CORS_FIELDS = HeaderMutation(
+    remove=(
+        "access-control-allow-origin",
+        "access-control-allow-credentials",
+        "access-control-allow-methods",
+        "access-control-allow-headers",
+        "access-control-expose-headers",
+        "access-control-max-age",
+    )
+)
+"""The gateway answers for the backend, whose own answers would make two."""
+
+
+class MirrorAction:
+    """Where a share of the requests goes as well."""
+
+    __slots__ = ("cluster", "share")
+
+    def __init__(self, config: Mirror, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.share = config.numerator / config.denominator
+
+
+class BackendAction:
+    """One backend of a rule, with the filters of both.
+
+    `cluster` is None for a backend that does not exist or is not allowed. `edited` says that a request's head is
+    changed in more than forwarding changes it.
+    """
+
+    __slots__ = (
+        "cluster", "cors", "edited", "mirrors", "problem", "redirect", "request_edits", "response_edits", "rewrite",
+    )  # fmt: skip
+
+    def __init__(self, backend: Backend, rule: Filters, clusters: Mapping[str, Cluster]) -> None:
+        own = backend.filters
+        self.cluster = clusters[backend.cluster] if backend.cluster else None
+        self.problem = backend.problem
+        self.redirect: Redirect | None = own.redirect
+        self.rewrite: Rewrite | None = own.rewrite or rule.rewrite
+        cors = own.cors or rule.cors
+        self.cors = CORSPolicy(cors) if cors is not None else None
+        self.request_edits = edits(rule.request_headers, own.request_headers)
+        taken = edits(_CORS_FIELDS) if cors is not None else ()
+        self.response_edits: tuple[HeaderEdit, ...] = taken + edits(rule.response_headers, own.response_headers)
+        self.mirrors = tuple(MirrorAction(each, clusters[each.cluster]) for each in (*rule.mirrors, *own.mirrors))
+        self.edited = bool(self.rewrite or self.request_edits)
+
+
+class RuleAction:
+    """One rule. `name` is empty for the rule that a listener without routes follows."""
+
+    __slots__ = (
+        "_backends", "_bounds", "backend_timeout", "cors", "counters", "name", "persistence", "redirect",
+        "request_timeout", "response_edits", "retry", "sole",
+    )  # fmt: skip
+
+    def __init__(self, rule: Rule, clusters: Mapping[str, Cluster], counters: RequestCounters) -> None:
+        self.name = rule.name
+        self.counters = counters
+        self.redirect = rule.filters.redirect
+        self.cors = CORSPolicy(rule.filters.cors) if rule.filters.cors is not None else None
+        self.response_edits = edits(rule.filters.response_headers)
+        self.request_timeout = rule.request_timeout
+        self.backend_timeout = rule.backend_timeout
+        self.retry = rule.retry
+        self.persistence = Persistence(rule.session_persistence) if rule.session_persistence is not None else None
+        weighted = [each for each in rule.backends if each.weight]
+        self._backends = [BackendAction(each, rule.filters, clusters) for each in weighted]
+        self._bounds = list(accumulate(each.weight for each in weighted))
+        self.sole = self._backends[0] if len(weighted) == 1 else None
+
+    def choose(self, random: Callable[[], float]) -> BackendAction | None:
+        """A backend, each as often as its weight says; None where there is none with a weight."""
+        if self.sole is not None:
+            return self.sole
+        if not self._backends:
+            return None
+        return self._backends[bisect_right(self._bounds, random() * self._bounds[-1])]
+
+    def backend_with(self, token: str) -> BackendAction | None:
+        """The backend that has the endpoint which `token` means."""
+        for backend in self._backends:
+            if backend.cluster is not None and backend.cluster.pool.upstream_by_token(token) is not None:
+                return backend
+        return None
+
+
+def cluster_rule(cluster: Cluster, counters: RequestCounters) -> RuleAction:
+    """What a listener does that has a cluster and no routes."""
+    name = cluster.config.name
+    rule = Rule(name=name, route="", filters=NO_FILTERS, backends=(Backend(cluster=name),))
+    return RuleAction(rule, {name: cluster}, counters)

@@ -1,0 +1,59 @@
+"""What the HTTP side of one worker shares."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from random import Random
+
+from meshproxy.dataplane.http.counters import RequestCounters
+from meshproxy.dataplane.http.forwarding import RequestIds
+from meshproxy.snapshot.messages import AccessRecord
+
+MAX_RECORDS = 4096
+"""Access records kept until they are taken; more are dropped, and counted."""
+
+
+class HTTPContext:
+    """`wall` is Unix time minus the reactor's clock. `wants_record` decides on access records; None: there are none."""
+
+    __slots__ = (
+        "_counters", "access_records", "dropped_records", "flags", "ids", "random", "wall", "wants_record",
+    )  # fmt: skip
+
+    def __init__(self, random: Random, wall: float) -> None:
+        self.random = random.random
+        self.ids = RequestIds(random.getrandbits(64))
+        self.wall = wall
+        self.flags: dict[tuple[str, str], int] = {}
+        """How many requests of a listener ended with a flag, by (listener, flag)."""
+        self.wants_record: Callable[[int, float, str], bool] | None = None
+        self.access_records: deque[AccessRecord] = deque()
+        self.dropped_records = 0
+        self._counters: dict[tuple[str, str], RequestCounters] = {}
+
+    def counters(self, table: str, rule: str) -> RequestCounters:
+        """The counts of a rule, which outlive its configuration."""
+        found = self._counters.get((table, rule))
+        if found is None:
+            found = self._counters[table, rule] = RequestCounters()
+        return found
+
+    def forget_table(self, table: str) -> None:
+        """A table is gone, and so are its rules' counts."""
+        for key in [key for key in self._counters if key[0] == table]:
+            del self._counters[key]
+
+    def all_counters(self) -> dict[tuple[str, str], RequestCounters]:
+        return self._counters
+
+    def count_flag(self, listener: str, flag: str) -> None:
+        key = (listener, flag)
+        self.flags[key] = self.flags.get(key, 0) + 1
+
+    def record(self, record: AccessRecord) -> None:
+        """Keep a record until it is taken."""
+        if len(self.access_records) >= MAX_RECORDS:
+            self.dropped_records += 1
+        else:
+            self.access_records.append(record)

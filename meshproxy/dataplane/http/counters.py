@@ -1,0 +1,44 @@
+"""Counts of requests, as plain numbers."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+
+from meshproxy.snapshot.messages import RequestCounts
+from meshproxy.telemetry.latency import BOUNDS
+
+
+class RequestCounters:
+    """See `snapshot.messages.RequestCounts`; `reported` is what was last taken."""
+
+    __slots__ = ("latencies", "reported", "retries", "seconds", "statuses")
+
+    def __init__(self) -> None:
+        self.statuses = [0] * 6
+        self.latencies = [0] * (len(BOUNDS) + 1)
+        self.seconds = 0.0
+        self.retries = 0
+        self.reported = 0
+
+    def count(self, status: int, seconds: float) -> None:
+        """A request ended with `status` (0: without a response) after `seconds`."""
+        self.statuses[status // 100] += 1
+        self.latencies[bisect_left(BOUNDS, seconds)] += 1
+        self.seconds += seconds
+
+    def add(self, other: RequestCounters) -> None:
+        """Take in what `other` counted."""
+        self.statuses = [mine + its for mine, its in zip(self.statuses, other.statuses, strict=True)]
+        self.latencies = [mine + its for mine, its in zip(self.latencies, other.latencies, strict=True)]
+        self.seconds += other.seconds
+        self.retries += other.retries
+
+    @property
+    def total(self) -> int:
+        return sum(self.statuses) + self.retries
+
+    def counts(self) -> RequestCounts:
+        """The counts now, as they are reported to the supervisor."""
+        none, informational, success, redirection, client, server = self.statuses
+        statuses = (none, informational, success, redirection, client, server)
+        return RequestCounts(statuses, tuple(self.latencies), self.seconds, self.retries)

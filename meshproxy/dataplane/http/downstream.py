@@ -1,0 +1,367 @@
+"""A client's HTTP connection: requests off it, one after the other."""
+
+from __future__ import annotations
+
+import enum
+import socket
+import struct
+from typing import TYPE_CHECKING
+
+from meshproxy.dataplane.http.deadline import Deadline
+from meshproxy.dataplane.http.exchange import Exchange
+from meshproxy.dataplane.http.frontend import Frontend
+from meshproxy.dataplane.http.local_replies import local_reply
+from meshproxy.dataplane.http.outbox import Outbox
+from meshproxy.dataplane.http.tunnel import Tunnel
+from meshproxy.dataplane.http.upstream_connection import Bytes, UpstreamConnection
+from meshproxy.protocols.http1.chunked import ChunkedReader
+from meshproxy.protocols.http1.errors import MalformedBody, MalformedRequest
+from meshproxy.protocols.http1.request import CHUNKED, RequestHead, check_beginning, parse_request
+
+if TYPE_CHECKING:
+    from meshproxy.dataplane.listener import TCPListener
+
+MAX_HELD = 65536
+"""Bytes of further requests that are read while one is answered."""
+HALF_CLOSED_GRACE = 1.0
+"""Seconds that a request goes on for once its client said that it sends no more. Most who say so are gone (a timeout,
+Ctrl-C), and their request is to be given up as HAProxy and Envoy do; a few have just closed one half of the connection
+and wait (RFC 9112 §9.6)."""
+LINGER = 2.0
+"""Seconds in which what a client still sends is thrown away, so that no reset overtakes the last answer (§9.6)."""
+_RESET = struct.pack("ii", 1, 0)
+
+
+class _State(enum.Enum):
+    IDLE = enum.auto()
+    """Between requests, or in the middle of a head."""
+    BODY = enum.auto()
+    """A request is under way, and its body is not complete."""
+    ANSWERING = enum.auto()
+    """A request is under way, and here as a whole."""
+    LINGERING = enum.auto()
+    TUNNEL = enum.auto()
+    CLOSED = enum.auto()
+
+
+class Downstream:
+    """Owns a client's socket and its exchange. Implements `exchange.Client`."""
+
+    __slots__ = (
+        "_chunks", "_ended", "_exchange", "_input", "_listener", "_outbox", "_paused", "_processing", "_reactor",
+        "_remaining", "_requests", "_socket", "_state", "_tunnel", "closing", "deadline", "facts", "frontend", "now",
+    )  # fmt: skip
+
+    frontend: Frontend
+
+    def __init__(self, listener: TCPListener, sock: socket.socket, address: str, first: bytes) -> None:
+        reactor = listener.reactor
+        self._listener = listener
+        self.frontend = listener.frontend
+        self._reactor = reactor
+        self.now = reactor.now
+        self._socket = sock
+        self.facts = self.frontend.facts(address)
+        self.deadline = Deadline(reactor, self._deadline_reached)
+        self._outbox = Outbox(reactor, sock, self._drained, self._client_gone)
+        self._exchange = Exchange(self)
+        self._state = _State.IDLE
+        self._input = first
+        """What was read and not taken yet."""
+        self._remaining = 0
+        self._requests = 0
+        self._chunks: ChunkedReader | None = None
+        self._tunnel: Tunnel | None = None
+        self._paused = self._processing = self._ended = False
+        self.closing = False
+
+    def start(self) -> None:
+        """Begin with an accepted client, of whom `first` was read already."""
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.deadline.set(self.now() + self.frontend.config.idle_timeout)
+        self._reactor.add_reader(self._socket, self._readable)
+        if self._input:
+            self._process()
+
+    # -- reading -------------------------------------------------------------------------
+
+    def _readable(self) -> None:
+        reactor = self._reactor
+        try:
+            count = self._socket.recv_into(reactor.buffer)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            self._client_gone()
+            return
+        if not count:
+            self._client_ended()
+            return
+        state = self._state
+        if state is _State.IDLE:
+            data = bytes(reactor.view[:count])
+            self._input = self._input + data if self._input else data
+            self._process()
+        elif state is _State.BODY:
+            self._take_body(bytes(reactor.view[:count]))
+        elif state is _State.ANSWERING:
+            self._input += bytes(reactor.view[:count])
+            if len(self._input) > MAX_HELD:
+                self._pause()
+
+    def _process(self) -> None:
+        """Take one request after the other off what was read, until one has to wait."""
+        self._processing = True
+        while self._input and self._state is _State.IDLE:
+            if not self._take_request():
+                break
+        self._processing = False
+        if self._ended and self._state is _State.IDLE:
+            self.close()
+
+    def _take_request(self) -> bool:
+        data = self._input
+        if data[0] == 13:  # RFC 9112 §2.2: an empty line before a request is passed over
+            while data[:2] == b"\r\n":
+                data = data[2:]
+            self._input = data
+        end = data.find(b"\r\n\r\n") + 4
+        config = self.frontend.config
+        if end < 4:
+            self._await_rest_of_head(data)
+            return False
+        try:
+            if end > config.max_header_bytes:
+                raise _too_large(data, config.max_header_bytes)
+            if data.count(b"\r\n", 0, end) - 2 > config.max_headers:
+                raise MalformedRequest(431, f"more than {config.max_headers} fields")
+            head = parse_request(data[:end])
+        except MalformedRequest as error:
+            self._refuse(error)
+            return False
+        self._begin(head, data, end)
+        return True
+
+    def _begin(self, head: RequestHead, data: bytes, end: int) -> None:
+        config = self.frontend.config
+        self._requests += 1
+        self.closing = (
+            not head.keep_alive
+            or self._listener.draining
+            or (config.max_requests_per_connection is not None and self._requests >= config.max_requests_per_connection)
+        )
+        length = head.length
+        if not length:
+            self._input = data[end:]
+            self._state = _State.ANSWERING
+            self._exchange.start(head, b"", True)
+            return
+        rest = data[end:]
+        if length == CHUNKED:
+            self._chunks = ChunkedReader()
+            try:
+                used = self._chunks.feed(rest)
+            except MalformedBody as error:
+                self._refuse(MalformedRequest(400, str(error)))
+                return
+            complete = self._chunks.done
+        else:
+            used = min(length, len(rest))
+            self._remaining = length - used
+            complete = not self._remaining
+        self._input = rest[used:]
+        self._state = _State.ANSWERING if complete else _State.BODY
+        self._exchange.start(head, rest[:used], complete)
+
+    def _take_body(self, data: bytes) -> None:
+        if self._chunks is not None:
+            try:
+                used = self._chunks.feed(data)
+            except MalformedBody as error:
+                self._body_malformed(str(error))
+                return
+            complete = self._chunks.done
+        else:
+            used = min(self._remaining, len(data))
+            self._remaining -= used
+            complete = not self._remaining
+        if complete:
+            self._state = _State.ANSWERING
+            self._chunks = None
+            self._input = data[used:]
+            data = data[:used]
+        self._exchange.request_body(data, complete)
+
+    # -- what is wrong with a request ----------------------------------------------------
+
+    def _await_rest_of_head(self, data: bytes) -> None:
+        config = self.frontend.config
+        try:
+            check_beginning(data)
+            if len(data) > config.max_header_bytes:
+                raise _too_large(data, config.max_header_bytes)
+        except MalformedRequest as error:
+            self._refuse(error)
+            return
+        if self._remaining >= 0:  # the first piece of this head
+            self._remaining = -1
+            self.deadline.set(self.now() + config.header_timeout)
+
+    def _refuse(self, error: MalformedRequest) -> None:
+        """Answer what cannot be read; where the next request would begin nobody knows."""
+        frontend = self.frontend
+        frontend.unmatched.count(error.status, 0.0)
+        flag = "PL" if error.status in (413, 414, 431) else "DPE"
+        frontend.context.count_flag(frontend.name, flag)
+        self._input = b""
+        self._state = _State.ANSWERING
+        self.write(local_reply(error.status, text=error.message if error.status in (400, 417) else "", close=True))
+        self._linger()
+
+    def _body_malformed(self, why: str) -> None:
+        self._state = _State.ANSWERING
+        self._exchange.body_malformed(why)
+
+    # -- exchange.Client -----------------------------------------------------------------
+
+    def write(self, data: Bytes) -> bool:
+        return self._outbox.write(data)
+
+    def _drained(self) -> None:
+        if self._state is _State.LINGERING:
+            self._shut_down()
+        elif self._exchange.active:
+            self._exchange.client_drained()
+
+    def pause_body(self) -> None:
+        if self._state is _State.BODY:
+            self._pause()
+
+    def resume_body(self) -> None:
+        if self._state is _State.BODY:
+            self._resume()
+
+    def _pause(self) -> None:
+        if not self._paused:
+            self._paused = True
+            self._reactor.remove_reader(self._socket)
+
+    def _resume(self) -> None:
+        if self._paused:
+            self._paused = False
+            self._reactor.add_reader(self._socket, self._readable)
+
+    def exchange_done(self) -> None:
+        if self._state is _State.CLOSED:
+            return
+        if self.closing:
+            self._linger()
+            return
+        self._state = _State.IDLE
+        self._remaining = 0
+        self._chunks = None
+        self.frontend = self._listener.frontend
+        self.deadline.set(self.now() + self.frontend.config.idle_timeout)
+        if self._paused:
+            self._resume()
+        if not self._processing and (self._input or self._ended):
+            self._process()
+
+    def start_tunnel(self, connection: UpstreamConnection, first: bytes) -> None:
+        self._state = _State.TUNNEL
+        self.deadline.cancel()
+        self._reactor.remove_reader(self._socket)
+        cluster = connection.cluster
+        upstream = connection.upstream
+        self._tunnel = Tunnel(
+            self._reactor, self._socket, self._outbox.take_rest() + first, connection.detach_socket(), self._input,
+            upstream, cluster.config.idle_timeout, self._tunnel_closed,
+        )  # fmt: skip
+        self._input = b""
+        self._tunnel.start()
+
+    def _tunnel_closed(self) -> None:
+        self._exchange.tunnel_closed()
+        self.close()
+
+    # -- the end -------------------------------------------------------------------------
+
+    def _deadline_reached(self) -> None:
+        if self._state is _State.IDLE and self._input:
+            self._refuse(MalformedRequest(408, "the head took too long"))
+        elif self._state in (_State.BODY, _State.ANSWERING) and self._exchange.active:
+            self._exchange.deadline_reached()
+        else:
+            self.close()
+
+    def _client_ended(self) -> None:
+        """A FIN: it sends no more, and may or may not wait for an answer."""
+        self._ended = True
+        self._pause()
+        if self._state is _State.ANSWERING and self._exchange.active:
+            self.closing = True
+            self._exchange.client_half_closed(HALF_CLOSED_GRACE)
+        else:
+            self.close()
+
+    def _client_gone(self) -> None:
+        self.close()
+
+    def _linger(self) -> None:
+        """Say that nothing more will be sent, and wait a little for the client to have read it."""
+        self._state = _State.LINGERING
+        self._input = b""
+        if self._ended and self._outbox.is_empty:
+            self.close()
+            return
+        self._resume()
+        self.deadline.set(
+            self.now() + max(LINGER, 0 if self._outbox.is_empty else self.frontend.config.stream_idle_timeout)
+        )
+        if self._outbox.is_empty:
+            self._shut_down()
+
+    def _shut_down(self) -> None:
+        if self._ended:
+            self.close()
+            return
+        self.deadline.set(self.now() + LINGER)
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.close()
+
+    def drain(self) -> None:
+        """Take no further request: close now where none is under way, else after it."""
+        if self._state is _State.IDLE and not self._input:
+            self.close()
+        else:
+            self.closing = True
+
+    def abort(self) -> None:
+        """Reset: the client may not take what it has for the whole."""
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        except OSError:
+            pass  # shut down already
+        self.close()
+
+    def close(self) -> None:
+        """Nothing when it is closed already."""
+        if self._state is _State.CLOSED:
+            return
+        tunnel, self._tunnel = self._tunnel, None
+        self._state = _State.CLOSED
+        self.deadline.cancel()
+        if tunnel is not None:
+            tunnel.close()
+        self._exchange.client_gone()
+        self._reactor.forget(self._socket)
+        self._socket.close()
+        self._listener.connection_closed(self)
+
+
+def _too_large(data: bytes, limit: int) -> MalformedRequest:
+    if b"\r\n" not in data[:limit]:
+        return MalformedRequest(414, f"the request line alone is longer than {limit} bytes")
+    return MalformedRequest(431, f"the head is larger than {limit} bytes")

@@ -1,0 +1,378 @@
+"""One HTTP connection to an endpoint: requests out, responses framed."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from typing import TYPE_CHECKING, Protocol
+
+from meshproxy.dataplane.http.outbox import Outbox
+from meshproxy.dataplane.upstream import Upstream
+from meshproxy.protocols.http1.chunked import ChunkedReader
+from meshproxy.protocols.http1.errors import MalformedBody, MalformedResponse
+from meshproxy.protocols.http1.request import CHUNKED
+from meshproxy.protocols.http1.response import UNTIL_CLOSE, ResponseHead, check_beginning, parse_response
+
+if TYPE_CHECKING:
+    from meshproxy.dataplane.cluster import Cluster
+    from meshproxy.dataplane.http.pool import Pool
+
+MAX_HEAD = 65536
+"""Bytes of a response's head (Envoy: 60 KiB)."""
+_NOTHING = memoryview(b"")
+Bytes = bytes | memoryview
+
+
+class ResponseTaker(Protocol):
+    """Whoever sent a request. After `upstream_failed`, or once a response is done, it lets go of the connection."""
+
+    def upstream_connected(self) -> None:
+        """The connection is open: send the request."""
+        ...
+
+    def upload_drained(self) -> None:
+        """What `send` could not get rid of is gone."""
+        ...
+
+    def response_interim(self, head: ResponseHead) -> None:
+        """A 1xx response; the real one follows."""
+        ...
+
+    def response_head(self, head: ResponseHead, body: Bytes, done: bool) -> None:
+        """The response, and what is there of its body as it came (chunks included); valid in this call only."""
+        ...
+
+    def response_body(self, body: Bytes, done: bool) -> None:
+        """More of the body; valid in this call only."""
+        ...
+
+    def upstream_failed(self, flag: str, detail: str) -> None:
+        """There will be no (more of the) response: UF (not connected), UC (hung up), UPE (malformed)."""
+        ...
+
+
+class UpstreamConnection:
+    """Owns a socket. It has a `taker` while it is used, and is idle without.
+
+    `sent` and `received` are bytes since `begin`, until the taker has counted them.
+    """
+
+    __slots__ = (
+        "_body",
+        "_connecting",
+        "_partial",
+        "_paused",
+        "_pool",
+        "_reactor",
+        "_remaining",
+        "_socket",
+        "_to_head",
+        "answered",
+        "chunks",
+        "fresh",
+        "idle_since",
+        "is_idle",
+        "outbox",
+        "received",
+        "reusable",
+        "sent",
+        "served",
+        "taker",
+        "upstream",
+    )
+
+    def __init__(self, pool: Pool, upstream: Upstream, sock: socket.socket, taker: ResponseTaker | None) -> None:
+        self._pool = pool
+        self._reactor = pool.reactor
+        self._socket: socket.socket | None = sock
+        self.upstream = upstream
+        self.taker = taker
+        self.outbox = Outbox(pool.reactor, sock, self._drained, self._send_failed)
+        self.reusable = True
+        self.fresh = True
+        """Whether nothing was ever received on it."""
+        self.served = 0
+        self.is_idle = False
+        self.idle_since = 0.0
+        self.sent = self.received = 0
+        self._connecting = False
+        self._paused = False
+        self.chunks: ChunkedReader | None = None
+        self._reset(False)
+
+    def _reset(self, to_head: bool) -> None:
+        self._to_head = to_head
+        self._partial = b""
+        self._body = False
+        self._remaining = 0
+        self.chunks = None
+        self.answered = False
+        """Whether a byte of the response came."""
+
+    # -- connecting ----------------------------------------------------------------------
+
+    def connect(self) -> None:
+        """Open the connection; the taker hears of it, at once or later."""
+        assert self._socket is not None
+        code = self._socket.connect_ex(self.upstream.sockaddr)
+        if code not in (0, errno.EINPROGRESS):
+            self._connect_failed(code)
+            return
+        try:
+            self._socket.getpeername()  # on loopback the handshake is over by now
+        except OSError:
+            self._connecting = True
+            self._reactor.add_writer(self._socket, self._connect_decided)
+        else:
+            self._connected()
+
+    def _connect_decided(self) -> None:
+        assert self._socket is not None
+        self._reactor.remove_writer(self._socket)
+        self._connecting = False
+        code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            self._connect_failed(code)
+        else:
+            self._connected()
+
+    def _connected(self) -> None:
+        assert self._socket is not None
+        self._pool.connected(self)
+        self.watch()
+        if self.taker is not None:
+            self.taker.upstream_connected()
+
+    def _connect_failed(self, code: int) -> None:
+        self.fail("UF", f"connect: {os.strerror(code).lower()}")
+
+    @property
+    def cluster(self) -> Cluster:
+        return self._pool.cluster
+
+    @property
+    def is_connecting(self) -> bool:
+        return self._connecting
+
+    # -- the request ---------------------------------------------------------------------
+
+    def begin(self, to_head: bool) -> None:
+        """A request is about to be sent; `to_head` says that its response has no body."""
+        self._reset(to_head)
+        self.served += 1
+
+    def send(self, data: Bytes) -> bool:
+        """Send a piece of the request; whether all of it is gone (`upload_drained` says when it is)."""
+        self.sent += len(data)
+        return self.outbox.write(data)
+
+    def _drained(self) -> None:
+        if self.taker is not None:
+            self.taker.upload_drained()
+
+    def _send_failed(self) -> None:
+        # It may have answered before it hung up: what it said is read first.
+        if self.taker is None:
+            self.close()
+        elif not self._paused and not self._read_rest():
+            self.fail("UC", "the connection broke while the request was sent")
+
+    def _read_rest(self) -> bool:
+        """Read what may be there; whether the taker is served, or heard of a failure, by that."""
+        taker = self.taker
+        while self._socket is not None and self.taker is taker:
+            before = self.answered, self._remaining
+            self._readable()
+            if (self.answered, self._remaining) == before:
+                break
+        return self._socket is None or self.taker is not taker
+
+    def watch(self) -> None:
+        """Notice what comes, on a connection that was open when it was taken in."""
+        assert self._socket is not None
+        self._reactor.add_reader(self._socket, self._readable)
+
+    # -- the response --------------------------------------------------------------------
+
+    def pause(self) -> None:
+        """Read nothing until `resume`: the client is slow."""
+        if not self._paused and self._socket is not None:
+            self._paused = True
+            self._reactor.remove_reader(self._socket)
+
+    def resume(self) -> None:
+        if self._paused and self._socket is not None:
+            self._paused = False
+            self._reactor.add_reader(self._socket, self._readable)
+
+    def _readable(self) -> None:
+        if self._socket is None:
+            return
+        reactor = self._reactor
+        try:
+            count = self._socket.recv_into(reactor.buffer)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            count = -(error.errno or errno.EIO)
+        taker = self.taker
+        if taker is None:
+            self.close()  # it timed out, or says something unasked: either way it is of no more use
+        elif count <= 0:
+            self._ended(count)
+        else:
+            self.received += count
+            self.fresh = False
+            view = reactor.view[:count]
+            if self._body:
+                self._read_body(taker, view)
+            else:
+                self.answered = True
+                self._read_head(taker, view)
+
+    def _read_head(self, taker: ResponseTaker, view: memoryview) -> None:
+        data = self._partial + bytes(view) if self._partial else bytes(view)
+        while True:
+            end = data.find(b"\r\n\r\n") + 4
+            if end < 4:
+                self._keep_partial(data)
+                return
+            try:
+                head = parse_response(data[:end], self._to_head)
+            except MalformedResponse as error:
+                self.fail("UPE", error.message)
+                return
+            if not head.is_interim:
+                break
+            taker.response_interim(head)
+            data = data[end:]
+            if self.taker is not taker or not data:
+                self._partial = b""
+                return
+        self._partial = b""
+        self._begin_body(taker, head, data, end)
+
+    def _keep_partial(self, data: bytes) -> None:
+        self._partial = data
+        try:
+            check_beginning(data)
+        except MalformedResponse as error:
+            self.fail("UPE", error.message)
+            return
+        if len(data) > MAX_HEAD:
+            self.fail("UPE", f"the response's head is larger than {MAX_HEAD} bytes")
+
+    def _begin_body(self, taker: ResponseTaker, head: ResponseHead, data: bytes, end: int) -> None:
+        length, available = head.length, len(data) - end
+        if not head.keep_alive or head.status == 101:
+            self.reusable = False
+        body: Bytes = memoryview(data)[end:] if available else _NOTHING
+        if length >= 0 and head.status != 101:
+            if available > length:
+                self.reusable = False  # bytes that nobody asked for; they go no further
+                body = body[:length]
+            self._remaining = length - len(body)
+            done = not self._remaining
+        elif length == CHUNKED:
+            self.chunks = ChunkedReader()
+            part, done = self._read_chunks(self.chunks, body)
+            if part is None:
+                return
+            body = part
+        else:
+            done = False
+            self._remaining = UNTIL_CLOSE
+        self._body = True
+        taker.response_head(head, body, done)
+
+    def _read_body(self, taker: ResponseTaker, view: memoryview) -> None:
+        if self.chunks is not None:
+            body, done = self._read_chunks(self.chunks, view)
+            if body is not None:
+                taker.response_body(body, done)
+            return
+        remaining = self._remaining
+        if remaining == UNTIL_CLOSE:
+            taker.response_body(view, False)
+            return
+        if len(view) > remaining:
+            self.reusable = False
+            view = view[:remaining]
+        self._remaining = remaining - len(view)
+        taker.response_body(view, not self._remaining)
+
+    def _read_chunks(self, chunks: ChunkedReader, view: Bytes) -> tuple[Bytes | None, bool]:
+        data = bytes(view)
+        try:
+            used = chunks.feed(data)
+        except MalformedBody as error:
+            self.fail("UPE", str(error))
+            return None, False
+        if used < len(data):
+            self.reusable = False
+            data = data[:used]
+        return data, chunks.done
+
+    def _ended(self, count: int) -> None:
+        taker = self.taker
+        assert taker is not None
+        if not count and self._body and self._remaining == UNTIL_CLOSE and self.chunks is None:
+            self.reusable = False
+            taker.response_body(_NOTHING, True)
+            return
+        what = "closed" if not count else os.strerror(-count).lower()
+        where = "in its response" if self.answered else "before it answered"
+        self.fail("UC", f"{what} {where}")
+
+    # -- the end -------------------------------------------------------------------------
+
+    def fail(self, flag: str, detail: str) -> None:
+        """Close, and tell the taker why."""
+        taker = self.taker
+        self.close()
+        if taker is not None:
+            taker.upstream_failed(flag, detail)
+
+    def release(self) -> None:
+        """The response is done: be idle for the next request, or close."""
+        self.taker = None
+        if self.reusable and self.outbox.is_empty and self._pool.keep(self):
+            self.resume()
+        else:
+            self.close()
+
+    def is_still_open(self) -> bool:
+        """Look whether the endpoint has hung up meanwhile; for requests that must not be sent twice."""
+        assert self._socket is not None
+        try:
+            self._socket.recv(1, socket.MSG_PEEK)
+        except (BlockingIOError, InterruptedError):
+            return True
+        except OSError:
+            return False
+        return False  # closed, or bytes that nobody asked for
+
+    def detach_socket(self) -> socket.socket:
+        """Give the socket away (to a tunnel) and count it as closed."""
+        sock = self._socket
+        assert sock is not None
+        self._reactor.remove_reader(sock)
+        self._reactor.remove_writer(sock)
+        self._socket = None
+        self._forget()
+        return sock
+
+    def close(self) -> None:
+        """Nothing when it is closed already."""
+        sock = self._socket
+        if sock is None:
+            return
+        self._socket = None
+        self._reactor.forget(sock)
+        sock.close()
+        self._forget()
+
+    def _forget(self) -> None:
+        self.taker = None
+        self._pool.closed(self)
