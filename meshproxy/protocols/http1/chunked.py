@@ -21,9 +21,8 @@ MAX_TRAILERS = 8192
 """Bytes of all trailer fields."""
 
 _QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*+"'
-_EXTENSION = (
-    rb"(?:[ \t]*+;[ \t]*+" + syntax.TOKEN + rb"++(?:[ \t]*+=[ \t]*+(?:" + syntax.TOKEN + rb"++|" + _QUOTED + rb"))?)"
-)
+_EXTENSION = rb"(?:;" + syntax.TOKEN + rb"++(?:=(?:" + syntax.TOKEN + rb"++|" + _QUOTED + rb"))?)"
+"""Without the "bad" white space of RFC 9112 §7.1.1, as in llhttp: servers have disagreed on it, and nobody sends it."""
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15}+)" + _EXTENSION + rb"*+\r\n")
 _TRAILERS = re.compile(syntax.FIELDS + rb"\r\n")
 _FORBIDDEN = syntax.named(

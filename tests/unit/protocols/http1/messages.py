@@ -7,8 +7,18 @@ from hypothesis import strategies as st
 from tests.unit.protocols.http1.heads import head
 
 METHODS = [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"M-SEARCH"]
-TARGETS = [b"/", b"/a/b?c=d", b"//a", b"*", b"http://a", b"http://b:80/c?d", b'/"<>\\^`{|}', b"/a#b", b"a", b"/\xe9"]
-VERSIONS = [b"HTTP/1.1"] * 6 + [b"HTTP/1.0"] * 2 + [b"HTTP/1.2", b"HTTP/2.0", b"http/1.1", b""]
+TARGETS = [b"/"] * 12 + [
+    b"/a/b?c=d",
+    b"//a",
+    b"*",
+    b"http://a",
+    b"http://b:80/c?d",
+    b'/"<>\\^`{|}',
+    b"/a#b",
+    b"a",
+    b"/\xe9",
+]
+VERSIONS = [b"HTTP/1.1"] * 16 + [b"HTTP/1.0"] * 4 + [b"HTTP/1.2", b"HTTP/2.0", b"http/1.1", b""]
 STATUSES = [b"200 OK", b"200 OK", b"404 Not Found", b"200", b"200 ", b"500 \xe9", b"204 No", b"304 Not", b"103 Early",
             b"999 x", b"99 x", b"1000 x", b"20x x"]  # fmt: skip
 FRAMING = [
@@ -26,7 +36,7 @@ OTHERS = [
     b"X: \t a  b \t", b"Y:\xe9\xff", b"Z: a\0", b"Z : a", b": a", b"Z", b" Z: a", b"Z: a\nB: c", b"Z: a\rB: c",
     b"!#$%&'*+-.^_`|~: token", b"Keep-Alive: timeout=5", b"Proxy-Connection: close",
 ]  # fmt: skip
-HOSTS = [b"Host: a"] * 12 + [b"host:B:80 ", b"HOST: [::1]:80", b"Host: a..b", b"Host:", b"Host : a"]
+HOSTS = [b"Host: a"] * 24 + [b"host:B:80 ", b"HOST: [::1]:80", b"Host: a..b", b"Host:", b"Host : a"]
 
 
 def noise(text: bytes) -> st.SearchStrategy[bytes]:
@@ -79,7 +89,8 @@ def responses(draw: st.DrawFn) -> bytes:
 @st.composite
 def _fields(draw: st.DrawFn) -> list[bytes]:
     framing = draw(st.lists(st.sampled_from(FRAMING), max_size=2))
-    return draw(st.permutations([*framing, *draw(st.lists(st.sampled_from(OTHERS), max_size=3))]))
+    good = draw(st.lists(st.sampled_from(OTHERS[:13]), max_size=3))
+    return draw(st.permutations([*framing, *good, *draw(st.lists(st.sampled_from(OTHERS), max_size=1))]))
 
 
 EXTENSIONS = [
