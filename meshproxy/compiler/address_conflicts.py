@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.compiler.diagnostics import Diagnostics
-from meshproxy.resources import Gateway, Service
+from meshproxy.compiler.ingresses import OWNER as INGRESS_OWNER
+from meshproxy.resources import Gateway, Proxy, Service
 from meshproxy.resources.meta import Resource
 from meshproxy.snapshot.model import Listener, Transport
 
@@ -29,6 +30,8 @@ def check_addresses(
             places[str(resource.key)] = _Place(resource, "spec.ports")
         elif isinstance(resource, Gateway):
             places[f"Gateway/{resource.key}"] = _Place(resource, "spec.listeners")
+        elif isinstance(resource, Proxy):
+            places.setdefault(INGRESS_OWNER, _Place(resource, "spec.ingress.address"))
     owners: dict[tuple[SocketAddress, Transport], Listener] = {}
     for listener in listeners:
         place = places[listener.service]

@@ -49,7 +49,9 @@ def compile_resources(
     endpoints = EndpointIndex(
         workloads, _of_kind(everything, EndpointSlice), _of_kind(everything, Endpoints), diagnostics
     )
-    routed = route_requests(everything, services, settings.namespace, diagnostics)
+    routed = route_requests(
+        everything, services, namespace=settings.namespace, ingress=environment.ingress, diagnostics=diagnostics
+    )
     context = Context(
         environment=environment,
         virtual_ips=virtual_ips.allocate(services.values(), environment, diagnostics),
@@ -65,7 +67,7 @@ def compile_resources(
     for orphan in endpoints.orphans(services):
         diagnostics.warning(orphan, "metadata", "there is no Service for it; it does nothing")
     listeners = tuple(sorted((*parts.listeners.values(), *routed.listeners), key=lambda listener: listener.name))
-    check_addresses(listeners, environment.admin, everything, diagnostics)
+    check_addresses(listeners, environment.admin, (*everything, proxy), diagnostics)
     views = _workload_views(workloads, parts, sources or {})
     snapshot = Snapshot(
         version="",

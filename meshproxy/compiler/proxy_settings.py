@@ -22,6 +22,7 @@ class Environment(NamedTuple):
     service_cidr6: IPv6Network | None
     node_port_addresses: tuple[str, ...]
     admin: SocketAddress
+    ingress: SocketAddress
 
 
 def settings_of(proxy: Proxy, hostname: str) -> ProxySettings:
@@ -51,4 +52,5 @@ def environment_of(proxy: Proxy, settings: ProxySettings) -> Environment:
         service_cidr6=IPv6Network(spec.service_cidr6) if spec.service_cidr6 else None,
         node_port_addresses=spec.node_port_addresses,
         admin=settings.admin,
+        ingress=SocketAddress.parse(spec.ingress.address),
     )

@@ -85,6 +85,6 @@ class IngressClassSpec(Shape, frozen=True, kw_only=True):
 
 
 class IngressClass(Resource, frozen=True, kw_only=True):
-    """Read and left alone: every Ingress is meshproxy's, unless its class is another controller's."""
+    """Says whose an Ingress of this class is; see `compiler.ingress_classes`."""
 
     spec: IngressClassSpec = IngressClassSpec()

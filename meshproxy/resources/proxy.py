@@ -11,6 +11,7 @@ from meshproxy.base.durations import Duration, Quantity
 from meshproxy.resources.meta import Resource, Shape, default_duration, default_quantity
 
 DEFAULT_ADMIN_ADDRESS = "127.0.0.1:15000"
+DEFAULT_INGRESS_ADDRESS = "0.0.0.0:80"
 DEFAULT_SERVICE_CIDR = "127.96.0.0/12"
 
 
@@ -31,6 +32,12 @@ class Log(Shape, frozen=True, kw_only=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
+class IngressListener(Shape, frozen=True, kw_only=True):
+    """Where Ingresses are served, as ``IP:PORT``; nothing listens there without one."""
+
+    address: str = DEFAULT_INGRESS_ADDRESS
+
+
 class ProxySpec(Shape, frozen=True, kw_only=True):
     """Settings of the process.
 
@@ -49,6 +56,7 @@ class ProxySpec(Shape, frozen=True, kw_only=True):
     node_name: str | None = None
     zone: str | None = None
     node_port_addresses: tuple[str, ...] = ("0.0.0.0",)
+    ingress: IngressListener = IngressListener()
     drain_timeout: Duration = default_duration("30s")
     buffer_size: Quantity = default_quantity("256Ki")
     log: Log = Log()

@@ -180,12 +180,14 @@ class Rule(Value, frozen=True, kw_only=True):
 
     `name` is unique in its table and is what metrics and logs say: ``shop/cart`` or ``shop/cart/checkout`` for
     route and rule name (or the rule's index). `route` is the resource: ``HTTPRoute/shop/cart``. No `backends`,
-    or none with a weight, answers 500 unless a filter redirects. `hostnames` empty is any.
+    or none with a weight, answers 500 unless a filter redirects. `hostnames` empty is any; with
+    `single_label_wildcards` a ``*`` in them stands for exactly one label, as in an Ingress.
     """
 
     name: str
     route: str
     hostnames: tuple[str, ...] = ()
+    single_label_wildcards: bool = False
     matches: tuple[RouteMatch, ...] = (RouteMatch(),)
     filters: Filters = NO_FILTERS
     backends: tuple[Backend, ...] = ()

@@ -85,6 +85,8 @@ CASES: dict[str, tuple[str | bytes, str]] = {
     "workers word": (PROXY + "{workers: many}\n", "spec.workers: expected a whole number or 'auto', found the string 'many'"),
     "CIDR": (PROXY + "{serviceCIDR: 10.0.0.1/8}\n", "spec.serviceCIDR: '10.0.0.1/8' has host bits set; did you mean 10.0.0.0/8?"),
     "admin": (PROXY + "{admin: {address: 0.0.0.0:15000}}\n", "spec.admin.address: an address that is not loopback needs tokenFile"),
+    "ingress": (PROXY + "{ingress: {address: example.com:80}}\n", "spec.ingress.address: 'example.com' in 'example.com:80' is not an IP address"),
+    "ingress port": (PROXY + "{ingress: {address: 0.0.0.0:0}}\n", "spec.ingress.address: 0 is no port"),
     "buffer": (PROXY + "{bufferSize: 1Ki}\n", "spec.bufferSize: 1024 is out of range"),
     "two proxies": (PROXY + "{}\n---\n" + PROXY.replace("name: x", "name: y") + "{}\n", "m.yaml:6: Proxy/y: there can be only one Proxy; another is in m.yaml:1"),
     "same name twice": (WORKLOAD + "{address: 10.0.0.1}\n---\n" + WORKLOAD + "{address: 10.0.0.2}\n", "m.yaml:8: Workload/w: metadata.name: there is one of this name already, in m.yaml:1"),
