@@ -11,7 +11,6 @@ from meshproxy.compiler.app_protocols import is_unspoken
 from meshproxy.compiler.diagnostics import Diagnostics
 from meshproxy.compiler.reference_grants import GrantIndex
 from meshproxy.compiler.services import cluster_name
-from meshproxy.loader.suggestions import did_you_mean
 from meshproxy.resources import HTTPRoute, Ingress, Service
 from meshproxy.resources.http_route import BackendObjectReference
 from meshproxy.resources.ingress import IngressServiceBackend
@@ -84,7 +83,7 @@ class BackendIndex:
         service = self._services.get(key)
         if service is None:
             problem = f"there is no Service {key.name} in namespace {key.namespace}"
-            hint = did_you_mean(key.name, self._names.get(key.namespace, ()))
+            hint = self._diagnostics.hint(key.name, self._names.get(key.namespace, ()))
             self._warn(referrer, f"{field}.name", problem + hint, consequence)
             return Target(label, problem=problem)
         if service.spec.type is ServiceType.EXTERNAL_NAME:

@@ -12,7 +12,6 @@ from meshproxy.compiler.gateways import OpenGateways, OpenListener
 from meshproxy.compiler.hostnames import within
 from meshproxy.compiler.http_routes import HTTPRouteRules
 from meshproxy.compiler.selectors import selects
-from meshproxy.loader.suggestions import did_you_mean
 from meshproxy.resources import Gateway, HTTPRoute
 from meshproxy.resources.gateway import NAMESPACE_NAME_LABEL, FromNamespaces, RouteNamespaces
 from meshproxy.resources.http_route import GATEWAY_GROUP, ParentReference
@@ -41,7 +40,7 @@ def _attach(
     key = NamespacedName(parent.namespace or route.metadata.namespace, parent.name)
     if key not in gateways:
         names = [each.name for each in gateways if each.namespace == key.namespace]
-        message = f"there is no Gateway {key.name} in namespace {key.namespace}{did_you_mean(key.name, names)}"
+        message = f"there is no Gateway {key.name} in namespace {key.namespace}{diagnostics.hint(key.name, names)}"
         diagnostics.warning(route, f"{field}.name", f"{message}; {_PASSED_OVER}")
         return
     gateway, listeners = gateways[key]
@@ -69,7 +68,7 @@ def _say_what_there_is(
     listeners = gateway.spec.listeners
     there = ", ".join(f"{each.name} (port {each.port})" for each in listeners)
     if parent.section_name is not None and parent.section_name not in {each.name for each in listeners}:
-        hint = did_you_mean(parent.section_name, [each.name for each in listeners])
+        hint = diagnostics.hint(parent.section_name, [each.name for each in listeners])
         field, wanted = f"{field}.sectionName", f"named {parent.section_name}{hint}"
     else:
         field, wanted = f"{field}.port", f"on port {parent.port}"

@@ -17,7 +17,6 @@ from meshproxy.compiler.diagnostics import Diagnostics
 from meshproxy.compiler.http_routes import HTTPRouteRules
 from meshproxy.compiler.services import cluster_name
 from meshproxy.compiler.virtual_ips import is_headless
-from meshproxy.loader.suggestions import did_you_mean
 from meshproxy.resources import HTTPRoute, Service
 from meshproxy.resources.http_route import ParentReference
 from meshproxy.resources.service import Protocol, ServicePort, ServiceType
@@ -73,7 +72,7 @@ def _parent_ports(
         service = services.get(key)
         if service is None:
             names = [each.name for each in services if each.namespace == key.namespace]
-            message = f"there is no Service {key.name} in namespace {key.namespace}{did_you_mean(key.name, names)}"
+            message = f"there is no Service {key.name} in namespace {key.namespace}{diagnostics.hint(key.name, names)}"
             diagnostics.warning(route, f"{field}.name", f"{message}; {_PASSED_OVER}")
             continue
         problem = _no_parent(service)
@@ -124,6 +123,6 @@ def _say_what_is_wrong(
     else:
         wanted = parent.port if parent.port is not None else parent.section_name
         ports = [str(port.port) if where == "port" else port.name for port in service.spec.ports]
-        hint = did_you_mean(str(wanted), ports)
+        hint = diagnostics.hint(str(wanted), ports)
         message = f"{service.label} has no port {wanted}{hint}; it has {', '.join(filter(None, ports)) or 'none'}"
     diagnostics.warning(route, f"{field}.{where}", f"{message}; {_PASSED_OVER}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from meshproxy.compiler.app_protocols import protocol_of
+from meshproxy.compiler.diagnostics import Diagnostics
 from meshproxy.compiler.hostnames import within
 from meshproxy.compiler.selectors import selects
 from meshproxy.compiler.seniority import seniority
@@ -102,3 +103,11 @@ def test_app_protocols(app_protocol: str | None, routed: bool, expected: Protoco
     assert protocol_of(ServicePort(port=80, app_protocol=app_protocol), routed=routed) is expected
     udp = ServicePort(port=80, app_protocol=app_protocol, protocol=TransportProtocol.UDP)
     assert protocol_of(udp, routed=routed) is Protocol.TCP
+
+
+def test_hints_end_where_they_would_take_long() -> None:
+    diagnostics = Diagnostics()
+    names = tuple(f"service-{number}" for number in range(1000))
+    hints = [diagnostics.hint(f"servise-{number}", names) for number in range(200)]
+    assert hints[0] == " (did you mean service-0?)"
+    assert hints.count("") == 100
