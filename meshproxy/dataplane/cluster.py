@@ -10,11 +10,14 @@ from typing import Protocol
 
 from meshproxy.balancing.api import Balancer
 from meshproxy.balancing.factory import make_balancer
+from meshproxy.balancing.token_bucket import TokenBucket
 from meshproxy.base.stable_hash import stable_hash
 from meshproxy.dataplane.affinity import AffinityTable
 from meshproxy.dataplane.http.pool import Pool
+from meshproxy.dataplane.outliers import FailingSink, OutlierCounts
 from meshproxy.dataplane.upstream import Upstream
 from meshproxy.snapshot import model
+from meshproxy.snapshot.http import RateLimit
 
 STEP = 50
 """Endpoints handled between two steps of a change: some 0.3 ms."""
@@ -30,10 +33,6 @@ class Waiting(Protocol):
         ...
 
 
-FailingSink = Callable[[str, Upstream, str], None]
-"""Called with (cluster name, upstream, reason) when an upstream failed as often in a row as its policy allows."""
-
-
 class Cluster:
     """Owns its upstreams, by endpoint id, and one balancer for each priority.
 
@@ -42,8 +41,15 @@ class Cluster:
     """
 
     def __init__(
-        self, config: model.Cluster, random: Random, now: Callable[[], float], report_failing: FailingSink
+        self,
+        config: model.Cluster,
+        random: Random,
+        now: Callable[[], float],
+        report_failing: FailingSink,
+        share: float = 1.0,
     ) -> None:
+        """`share` is this worker's part of what limits the proxy as a whole."""
+        self._share = share
         self._random = random
         self._now = now
         self._report_failing = report_failing
@@ -58,6 +64,8 @@ class Cluster:
         self._pending: deque[Waiting] = deque()
         self.affinity: AffinityTable | None = None
         self.pool = Pool(self)
+        self.limiter: TokenBucket | None = None
+        self._rate_limit: RateLimit | None = None
         self._set_config(config)
 
     def _set_config(self, config: model.Cluster) -> None:
@@ -65,12 +73,21 @@ class Cluster:
         self._hashing = config.algorithm in _HASHING
         limits = [each for each in (config.max_connections, config.max_requests) if each is not None]
         self._limit = min(limits) if limits else None
-        self._failure_limit = config.outlier_detection.consecutive_failures if config.outlier_detection else 0
+        self._outliers = OutlierCounts(config.name, config.outlier_detection, self._report_failing)
+        self._set_rate_limit(config.rate_limit)
         timeout = config.affinity_timeout
         if timeout is None:
             self.affinity = None
         elif self.affinity is None or self.affinity.timeout != timeout:
             self.affinity = AffinityTable(config.name, timeout)
+
+    def _set_rate_limit(self, limit: RateLimit | None) -> None:
+        """An unchanged limit keeps its tokens."""
+        if limit != self._rate_limit:
+            self._rate_limit = limit
+            bucket = TokenBucket(limit.requests, limit.interval, limit.burst, self._share) if limit else None
+            self.limiter = bucket
+        self.has_http_limits = self.limiter is not None or self.config.max_request_body is not None
 
     # -- configuration -------------------------------------------------------------------
 
@@ -235,27 +252,37 @@ class Cluster:
         self.touched.add(upstream)
         upstream.connect_failures += 1
         upstream.connect_timeouts += timeout
-        upstream.failures += 1
-        if self._failure_limit and upstream.failures % self._failure_limit == 0:
-            self._report_failing(self.config.name, upstream, reason)
+        self._outliers.failed(upstream, f"connections failed in a row: {reason}")
 
     def succeeded(self, upstream: Upstream) -> None:
         """A connection to `upstream` opened."""
         upstream.failures = 0
 
+    def request_failed(self, upstream: Upstream, reason: str) -> None:
+        """A request got no (whole) response from `upstream`."""
+        self._outliers.failed(upstream, f"requests failed in a row: {reason}")
+
+    def responded(self, upstream: Upstream, status: int) -> None:
+        """A response's head came from `upstream`."""
+        if status >= 500:
+            self._outliers.server_error(upstream, status)
+        elif upstream.server_errors or upstream.failures:
+            upstream.failures = upstream.server_errors = upstream.gateway_errors = 0
+
     # -- picking -------------------------------------------------------------------------
 
-    def pick(self, client: str, tried: Sequence[Upstream] = ()) -> Upstream | None:
-        """The upstream for the next connection of `client` (an IP address), if there is one.
+    def pick(self, client: str, tried: Sequence[Upstream] = (), key: str | None = None) -> Upstream | None:
+        """The upstream for the next connection or request of `client` (an IP address), if there is one.
 
-        Those in `tried` are passed over; O(1) in the number of endpoints.
+        Those in `tried` are passed over. Algorithms that hash take `key`, or `client` where there is none. O(1) in
+        the number of endpoints.
         """
         affinity = self.affinity
         if affinity is not None:
             return self._pick_bound(affinity, client, tried)
         if tried:
-            return self._pick_untried(client, tried)
-        return self._pick_level(client)
+            return self._pick_untried(key or client, tried)
+        return self._pick_level(key or client)
 
     def _pick_level(self, client: str) -> Upstream | None:
         key = stable_hash(client) if self._hashing else 0

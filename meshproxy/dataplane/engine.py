@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -21,19 +22,28 @@ from meshproxy.dataplane.upstream import Upstream
 from meshproxy.routing.router import Router
 from meshproxy.snapshot import model
 from meshproxy.snapshot.messages import (
+    AccessRecords,
     AffinityEntries,
     AffinityLearned,
     EndpointFailing,
+    EndpointRequestStats,
     EndpointStats,
     HealthChanges,
     ListenerStats,
+    RequestStats,
     Stats,
 )
 from meshproxy.snapshot.routes import RouteTable, Rule
+from meshproxy.telemetry.access_filter import AccessFilter
 from meshproxy.telemetry.logs import RateLimited
 
 STATS_PART = 500
 """Endpoints and listeners in one `Stats` message, which must fit a socket packet."""
+
+REQUEST_STATS_PART = 200
+"""Routes and endpoints in one `RequestStats` message."""
+RECORDS_PART = 50
+"""Records in one message: each may have some kilobytes."""
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +54,11 @@ class DataPlane:
     """Owns the listeners and clusters of one worker, by name."""
 
     def __init__(
-        self, reactor: Reactor, random: Random, send: Callable[[EndpointFailing], None], wall: float = 0.0
+        self,
+        reactor: Reactor,
+        random: Random,
+        send: Callable[[EndpointFailing], None],
+        wall: float = 0.0,
     ) -> None:
         """`wall` is the Unix time now."""
         self._reactor = reactor
@@ -52,6 +66,7 @@ class DataPlane:
         self._send = send
         self._shortage = RateLimited(_log, 1.0, reactor.now)
         self._settings = model.ProxySettings()
+        self._share = 1.0
         self._clusters: dict[str, Cluster] = {}
         self._listeners: dict[str, AnyListener] = {}
         self._closing: list[AnyListener] = []
@@ -68,7 +83,7 @@ class DataPlane:
         """
         if staged.begin.settings.buffer_size != self._settings.buffer_size:
             self._reactor.resize_buffer(staged.begin.settings.buffer_size)
-        self._settings = staged.begin.settings
+        self._take_settings(staged.begin.settings)
         for cluster_config in staged.clusters.values():
             yield from self._put_cluster(cluster_config)
         for name, (put, removed) in staged.endpoint_changes(self._known_endpoints()):
@@ -89,6 +104,12 @@ class DataPlane:
             cluster = self._clusters.pop(name)
             yield from cluster.update_endpoints((), tuple(cluster.upstreams))
 
+    def _take_settings(self, settings: model.ProxySettings) -> None:
+        self._settings = settings
+        self._share = 1 / (settings.workers or len(os.sched_getaffinity(0)))
+        log = settings.access_log
+        self.http.wants_record = AccessFilter(log, self._random.random).wants if log is not None else None
+
     def _known_endpoints(self) -> dict[str, tuple[str, ...]]:
         return {name: tuple(cluster.upstreams) for name, cluster in self._clusters.items()}
 
@@ -96,10 +117,14 @@ class DataPlane:
         """The clusters in force, for checking what is staged."""
         return frozenset(self._clusters)
 
+    def route_table_names(self) -> frozenset[str]:
+        """The route tables in force, likewise."""
+        return frozenset(self._tables.names())
+
     def _put_cluster(self, config: model.Cluster) -> Iterator[None]:
         cluster = self._clusters.get(config.name)
         if cluster is None:
-            cluster = Cluster(config, self._random, self._reactor.now, self._endpoint_failing)
+            cluster = Cluster(config, self._random, self._reactor.now, self._endpoint_failing, self._share)
             cluster.pool.reactor = self._reactor
             self._clusters[config.name] = cluster
             yield
@@ -170,8 +195,8 @@ class DataPlane:
             if cluster is not None and cluster.affinity is not None:
                 cluster.affinity.learn(client, endpoint_id, seconds_left, now)
 
-    def _endpoint_failing(self, cluster: str, upstream: Upstream, reason: str) -> None:
-        self._send(EndpointFailing(cluster, upstream.key, upstream.failures, reason))
+    def _endpoint_failing(self, cluster: str, upstream: Upstream, times: int, what: str) -> None:
+        self._send(EndpointFailing(cluster, upstream.key, times, what))
 
     # -- reports -------------------------------------------------------------------------
 
@@ -191,6 +216,32 @@ class DataPlane:
         for start in range(0, max(len(listeners), len(endpoints)), STATS_PART):
             part = slice(start, start + STATS_PART)
             yield Stats(listeners[part], endpoints[part], self._shortage.count)
+
+    def take_request_statistics(self) -> Iterator[RequestStats]:
+        """What changed of HTTP since the last call, in messages of bounded size."""
+        routes = tuple(self.http.take_changed_routes())
+        endpoints = tuple(self._changed_request_endpoints())
+        flags = self.http.take_changed_flags()
+        for start in range(0, max(len(routes), len(endpoints), len(flags)), REQUEST_STATS_PART):
+            part = slice(start, start + REQUEST_STATS_PART)
+            yield RequestStats(routes[part], endpoints[part], flags[part])
+
+    def take_access_records(self) -> Iterator[AccessRecords]:
+        """The requests to be logged since the last call, in messages of bounded size."""
+        records, dropped = self.http.take_records()
+        for start in range(0, len(records), RECORDS_PART):
+            yield AccessRecords(records[start : start + RECORDS_PART], dropped)
+            dropped = 0
+
+    def _changed_request_endpoints(self) -> Iterator[EndpointRequestStats]:
+        for name, cluster in self._clusters.items():
+            for upstream in tuple(cluster.touched):
+                if upstream.requests is not None:
+                    state = (upstream.requests.total, upstream.active, cluster.pool.idle_at(upstream.key))
+                    if state != upstream.requests.reported:
+                        upstream.requests.reported = state
+                        counts = upstream.requests.counts()
+                        yield EndpointRequestStats(name, upstream.key, state[1], state[2], counts)
 
     def _changed_listeners(self) -> Iterator[ListenerStats]:
         for name, listener in self._listeners.items():

@@ -52,16 +52,18 @@ class Reactor:
     """The worker's readiness callbacks (level-triggered), its timer wheel, and its receive buffer.
 
     A callback is told of errors, too: its next read or write finds out which. `buffer` is
-    valid only inside one callback: who cannot pass bytes on at once copies them.
+    valid only inside one callback: who cannot pass bytes on at once copies them. `time` is the clock's as the
+    callback at hand began; who is called by a timer asks for `look_at_clock` first.
     """
 
-    __slots__ = ("_epoll", "_loop", "_watches", "budget", "buffer", "now", "view", "wheel")
+    __slots__ = ("_epoll", "_loop", "_watches", "budget", "buffer", "now", "time", "view", "wheel")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, buffer_size: int, budget: DescriptorBudget) -> None:
         self._loop = loop
         self._epoll = select.epoll()
         self._watches: dict[int, _Watch] = {}
         self.now: Callable[[], float] = loop.time
+        self.time = loop.time()
         self.wheel = TimerWheel(loop.time)
         self.budget = budget
         self.resize_buffer(buffer_size)
@@ -72,6 +74,11 @@ class Reactor:
         """Read up to `size` bytes from a peer at once, from now on."""
         self.buffer = bytearray(size)
         self.view = memoryview(self.buffer)
+
+    def look_at_clock(self) -> float:
+        """Bring `time` up to date."""
+        self.time = self.now()
+        return self.time
 
     def close(self) -> None:
         """Call nothing any more."""
@@ -141,6 +148,7 @@ class Reactor:
         for _ in range(MAX_ROUNDS):
             ready = self._epoll.poll(0, MAX_EVENTS)
             for descriptor, events in ready:
+                self.time = self.now()
                 try:
                     if events & _READ_EVENTS:
                         watch = watches.get(descriptor)

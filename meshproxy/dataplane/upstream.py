@@ -28,7 +28,8 @@ class Attached(Protocol):
 class Upstream(Member):
     """A balancer's member with an address, counters and what is under way to it: connections, sessions, requests.
 
-    `sent` and `received` are payload bytes. `failures` counts connect failures in a row.
+    `sent` and `received` are payload bytes. `failures`, `server_errors` (5xx) and `gateway_errors` count
+    what came in a row.
     """
 
     __slots__ = (
@@ -40,12 +41,14 @@ class Upstream(Member):
         "endpoint",
         "failures",
         "family",
+        "gateway_errors",
         "healthy",
         "received",
         "removed",
         "reported",
         "requests",
         "sent",
+        "server_errors",
         "sockaddr",
     )
 
@@ -54,7 +57,7 @@ class Upstream(Member):
         self._attached: set[Attached] = set()
         self.connections = self.connect_failures = self.connect_timeouts = 0
         self.sent = self.received = 0
-        self.failures = 0
+        self.failures = self.server_errors = self.gateway_errors = 0
         self.healthy = True
         self.removed = False
         self.reported: EndpointStats | None = None

@@ -91,11 +91,11 @@ class ClusterHealth:
         self._tell_if_none_usable()
 
     def failing(self, endpoint_id: str, failures: int, reason: str, now: float) -> None:
-        """A worker saw `failures` connections in a row fail, as many as the policy allows."""
+        """A worker saw `failures` of the kind that `reason` names in a row, as many as the policy allows."""
         if self._detector is None or endpoint_id not in self._endpoints:
             return
         if self._detector.eject(endpoint_id, len(self._endpoints), now):
-            self._settle(endpoint_id, now, f"{failures} connections failed in a row: {reason}")
+            self._settle(endpoint_id, now, f"{failures} {reason}")
             self._tell_if_none_usable()
 
     def sweep(self, now: float) -> None:

@@ -93,7 +93,7 @@ class HealthMonitor:
         self._tell_changes()
 
     def endpoint_failing(self, cluster: str, endpoint_id: str, failures: int, reason: str) -> None:
-        """A worker saw `failures` connections in a row fail, as many as the policy allows."""
+        """A worker saw `failures` of the kind that `reason` names in a row, as many as the policy allows."""
         known = self._clusters.get(cluster)
         if known is not None:
             known.failing(endpoint_id, failures, reason, self._clock())

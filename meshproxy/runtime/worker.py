@@ -17,6 +17,7 @@ import socket
 import sys
 from collections import deque
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from random import Random
 
 from meshproxy.base.errors import SnapshotRejected
@@ -45,6 +46,8 @@ from meshproxy.telemetry.logs import configure_logging
 
 REPORT_INTERVAL = 1.0
 """Seconds between reports of statistics."""
+ACCESS_INTERVAL = 0.2
+"""Seconds between reports of finished requests."""
 AFFINITY_INTERVAL = 0.1
 """Seconds between reports of newly bound clients."""
 STEP_PAUSE = 0.001
@@ -67,11 +70,12 @@ class Worker:
         self._drain_until: float | None = None
         self._drain_timeout = ProxySettings().drain_timeout
         self._reactor = Reactor(loop, BUFFER_SIZE, DescriptorBudget(_descriptor_limit()))
-        self._data_plane = DataPlane(self._reactor, Random(), self._send)
+        self._data_plane = DataPlane(self._reactor, Random(), self._send, _wall_clock())
         self._channel = Channel(loop, control, self._received, self._supervisor_gone)
         self._send(Hello(os.getpid()))
         self._report()
         self._report_affinity()
+        self._report_access()
 
     # -- messages ------------------------------------------------------------------------
 
@@ -120,7 +124,7 @@ class Worker:
         if staged is None:
             return  # rejected already
         try:
-            staged.check(self._data_plane.cluster_names())
+            staged.check(self._data_plane.cluster_names(), self._data_plane.route_table_names())
         except SnapshotRejected as rejected:
             self._reject(rejected)
             return
@@ -160,9 +164,19 @@ class Worker:
     # -- reports -------------------------------------------------------------------------
 
     def _report(self) -> None:
+        self._send_statistics()
+        self._loop.call_later(REPORT_INTERVAL, self._report)
+
+    def _send_statistics(self) -> None:
+        for requests in self._data_plane.take_request_statistics():
+            self._send(requests)
         for statistics in self._data_plane.take_statistics():
             self._send(statistics)
-        self._loop.call_later(REPORT_INTERVAL, self._report)
+
+    def _report_access(self) -> None:
+        for records in self._data_plane.take_access_records():
+            self._send(records)
+        self._loop.call_later(ACCESS_INTERVAL, self._report_access)
 
     def _report_affinity(self) -> None:
         learned = self._data_plane.take_affinity()
@@ -190,10 +204,16 @@ class Worker:
             self._loop.call_later(DRAIN_POLL, self._drain_step)
             return
         cut = self._data_plane.abort_connections()
-        for statistics in self._data_plane.take_statistics():
-            self._send(statistics)
+        self._send_statistics()
+        for records in self._data_plane.take_access_records():
+            self._send(records)
         self._send(Drained(cut))
         self._loop.stop()
+
+
+def _wall_clock() -> float:
+    """Unix time; asked for once, the reactor's clock does the rest."""
+    return datetime.now(UTC).timestamp()
 
 
 def _descriptor_limit() -> int:

@@ -199,8 +199,8 @@ class AccessRecord(msgspec.Struct, frozen=True, array_like=True):
 
     `started` is Unix time. `client` is the address that forwarding headers may have told, `peer` the connection's.
     `target` is what the client asked for, `sent` and `received` are bytes of bodies to and from the client;
-    `status` 0 is no response; `flags` are Envoy's, joined by commas, empty for none. `upstream_seconds` is the last try's time
-    until its response's head, -1 without one.
+    `status` 0 is no response; `flags` are Envoy's, joined by commas, empty for none. `upstream_seconds` is the
+    time from the last try to its response's head, -1 without one.
     """
 
     started: float
@@ -244,7 +244,7 @@ class Stats(Message, frozen=True):
 
 
 class EndpointFailing(Message, frozen=True):
-    """`failures` connections to, or requests of, an endpoint failed in a row, as often as its policy allows."""
+    """`failures` of what `reason` says came from an endpoint in a row, as many as its outlier detection allows."""
 
     cluster: str
     endpoint: str

@@ -34,7 +34,7 @@ def record(exchange: Exchange, seconds: float) -> None:
             status=exchange.status,
             flags=exchange.flags,
             detail=exchange.detail,
-            received=exchange.body.size_of_all,
+            received=exchange.body.size,
             sent=exchange.sent,
             attempts=exchange.attempts,
             upstream_seconds=exchange.upstream_seconds,

@@ -66,7 +66,7 @@ class RuleAction:
     """One rule. `name` is empty for the rule that a listener without routes follows."""
 
     __slots__ = (
-        "_backends", "_bounds", "backend_timeout", "cors", "counters", "name", "persistence", "redirect",
+        "_backends", "_bounds", "answers", "backend_timeout", "cors", "counters", "name", "persistence", "redirect",
         "request_timeout", "response_edits", "retry", "sole",
     )  # fmt: skip
 
@@ -75,6 +75,8 @@ class RuleAction:
         self.counters = counters
         self.redirect = rule.filters.redirect
         self.cors = CORSPolicy(rule.filters.cors) if rule.filters.cors is not None else None
+        self.answers = self.cors is not None or self.redirect is not None
+        """Whether it may answer requests itself."""
         self.response_edits = edits(rule.filters.response_headers)
         self.request_timeout = rule.request_timeout
         self.backend_timeout = rule.backend_timeout

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from random import Random
 
 from meshproxy.dataplane.http.counters import RequestCounters
 from meshproxy.dataplane.http.forwarding import RequestIds
-from meshproxy.snapshot.messages import AccessRecord
+from meshproxy.snapshot.messages import AccessRecord, RouteStats
 
 MAX_RECORDS = 4096
 """Access records kept until they are taken; more are dropped, and counted."""
@@ -18,7 +18,7 @@ class HTTPContext:
     """`wall` is Unix time minus the reactor's clock. `wants_record` decides on access records; None: there are none."""
 
     __slots__ = (
-        "_counters", "access_records", "dropped_records", "flags", "ids", "random", "wall", "wants_record",
+        "_counters", "_reported_flags", "access_records", "dropped_records", "flags", "ids", "random", "wall", "wants_record",
     )  # fmt: skip
 
     def __init__(self, random: Random, wall: float) -> None:
@@ -28,6 +28,7 @@ class HTTPContext:
         self.flags: dict[tuple[str, str], int] = {}
         """How many requests of a listener ended with a flag, by (listener, flag)."""
         self.wants_record: Callable[[int, float, str], bool] | None = None
+        self._reported_flags: dict[tuple[str, str], int] = {}
         self.access_records: deque[AccessRecord] = deque()
         self.dropped_records = 0
         self._counters: dict[tuple[str, str], RequestCounters] = {}
@@ -44,8 +45,25 @@ class HTTPContext:
         for key in [key for key in self._counters if key[0] == table]:
             del self._counters[key]
 
-    def all_counters(self) -> dict[tuple[str, str], RequestCounters]:
-        return self._counters
+    def take_changed_routes(self) -> Iterator[RouteStats]:
+        """What rules did since the last call."""
+        for (table, rule), counters in self._counters.items():
+            state = (counters.total, 0, 0)
+            if state != counters.reported:
+                counters.reported = state
+                yield RouteStats(table, rule, counters.counts())
+
+    def take_changed_flags(self) -> tuple[tuple[str, str, int], ...]:
+        """The flags that were counted since the last call, with all of their counts."""
+        before, self._reported_flags = self._reported_flags, dict(self.flags)
+        return tuple((*key, count) for key, count in self.flags.items() if before.get(key) != count)
+
+    def take_records(self) -> tuple[tuple[AccessRecord, ...], int]:
+        """(the records kept since the last call, how many more there were)."""
+        records, dropped = tuple(self.access_records), self.dropped_records
+        self.access_records.clear()
+        self.dropped_records = 0
+        return records, dropped
 
     def count_flag(self, listener: str, flag: str) -> None:
         key = (listener, flag)

@@ -9,7 +9,7 @@ from meshproxy.telemetry.latency import BOUNDS
 
 
 class RequestCounters:
-    """See `snapshot.messages.RequestCounts`; `reported` is what was last taken."""
+    """See `snapshot.messages.RequestCounts`; `reported` tells what the last report was made of."""
 
     __slots__ = ("latencies", "reported", "retries", "seconds", "statuses")
 
@@ -18,7 +18,7 @@ class RequestCounters:
         self.latencies = [0] * (len(BOUNDS) + 1)
         self.seconds = 0.0
         self.retries = 0
-        self.reported = 0
+        self.reported: tuple[int, int, int] = (0, 0, 0)
 
     def count(self, status: int, seconds: float) -> None:
         """A request ended with `status` (0: without a response) after `seconds`."""

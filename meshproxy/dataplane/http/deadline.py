@@ -16,11 +16,10 @@ class Deadline:
     itself again. On a busy keep-alive connection that is one timer in several seconds, not one a request.
     """
 
-    __slots__ = ("_armed", "_due", "_reached", "_reactor", "_timer", "wheel")
+    __slots__ = ("_armed", "_due", "_reached", "_reactor", "_timer")
 
     def __init__(self, reactor: Reactor, reached: Callable[[], None]) -> None:
         self._reactor = reactor
-        self.wheel = reactor.wheel
         self._reached = reached
         self._due = self._armed = inf
         self._timer: Timer | None = None
@@ -35,12 +34,12 @@ class Deadline:
         if self._timer is not None:
             self._timer.cancel()
         self._armed = due
-        self._timer = self._reactor.wheel.schedule(max(0.0, due - self._reactor.now()), self._fire)
+        self._timer = self._reactor.wheel.schedule(max(0.0, due - self._reactor.time), self._fire)
 
     def _fire(self) -> None:
         self._timer = None
         self._armed = inf
-        if self._due > self._reactor.now():
+        if self._due > self._reactor.look_at_clock():
             if self._due < inf:
                 self._arm(self._due)
             return

@@ -5,8 +5,10 @@ from __future__ import annotations
 import enum
 import socket
 import struct
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from meshproxy.aio.timer_wheel import Timer
 from meshproxy.dataplane.http.deadline import Deadline
 from meshproxy.dataplane.http.exchange import Exchange
 from meshproxy.dataplane.http.frontend import Frontend
@@ -21,6 +23,10 @@ from meshproxy.protocols.http1.request import CHUNKED, RequestHead, check_beginn
 if TYPE_CHECKING:
     from meshproxy.dataplane.listener import TCPListener
 
+FIRST_BYTES = 16384
+"""Bytes read while a request is awaited."""
+BODY_BYTES = 131072
+"""Bytes of a body read at once."""
 MAX_HELD = 65536
 """Bytes of further requests that are read while one is answered."""
 HALF_CLOSED_GRACE = 1.0
@@ -45,11 +51,11 @@ class _State(enum.Enum):
 
 
 class Downstream:
-    """Owns a client's socket and its exchange. Implements `exchange.Client`."""
+    """Owns a client's socket and its exchange."""
 
     __slots__ = (
         "_chunks", "_ended", "_exchange", "_input", "_listener", "_outbox", "_paused", "_processing", "_reactor",
-        "_remaining", "_requests", "_socket", "_state", "_tunnel", "closing", "deadline", "facts", "frontend", "now",
+        "_remaining", "_requests", "_socket", "_state", "_tunnel", "closing", "deadline", "facts", "frontend",
     )  # fmt: skip
 
     frontend: Frontend
@@ -59,7 +65,6 @@ class Downstream:
         self._listener = listener
         self.frontend = listener.frontend
         self._reactor = reactor
-        self.now = reactor.now
         self._socket = sock
         self.facts = self.frontend.facts(address)
         self.deadline = Deadline(reactor, self._deadline_reached)
@@ -86,26 +91,23 @@ class Downstream:
     # -- reading -------------------------------------------------------------------------
 
     def _readable(self) -> None:
-        reactor = self._reactor
+        state = self._state
         try:
-            count = self._socket.recv_into(reactor.buffer)
+            data = self._socket.recv(BODY_BYTES if state is _State.BODY else FIRST_BYTES)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
             self._client_gone()
             return
-        if not count:
+        if not data:
             self._client_ended()
-            return
-        state = self._state
-        if state is _State.IDLE:
-            data = bytes(reactor.view[:count])
+        elif state is _State.IDLE:
             self._input = self._input + data if self._input else data
             self._process()
         elif state is _State.BODY:
-            self._take_body(bytes(reactor.view[:count]))
+            self._take_body(data)
         elif state is _State.ANSWERING:
-            self._input += bytes(reactor.view[:count])
+            self._input += data
             if len(self._input) > MAX_HELD:
                 self._pause()
 
@@ -154,7 +156,7 @@ class Downstream:
         if not length:
             self._input = data[end:]
             self._state = _State.ANSWERING
-            self._exchange.start(head, b"", True)
+            self._exchange.start(head, b"", True, self._reactor.time)
             return
         rest = data[end:]
         if length == CHUNKED:
@@ -171,7 +173,7 @@ class Downstream:
             complete = not self._remaining
         self._input = rest[used:]
         self._state = _State.ANSWERING if complete else _State.BODY
-        self._exchange.start(head, rest[:used], complete)
+        self._exchange.start(head, rest[:used], complete, self._reactor.time)
 
     def _take_body(self, data: bytes) -> None:
         if self._chunks is not None:
@@ -222,7 +224,19 @@ class Downstream:
         self._state = _State.ANSWERING
         self._exchange.body_malformed(why)
 
-    # -- exchange.Client -----------------------------------------------------------------
+    # -- what the exchange asks for ------------------------------------------------------
+
+    def now(self) -> float:
+        return self._reactor.time
+
+    def schedule(self, delay: float, callback: Callable[[], None]) -> Timer:
+        """Call `callback` after `delay` seconds, `now` being up to date."""
+
+        def call() -> None:
+            self._reactor.look_at_clock()
+            callback()
+
+        return self._reactor.wheel.schedule(delay, call)
 
     def write(self, data: Bytes) -> bool:
         return self._outbox.write(data)

@@ -160,6 +160,12 @@ def takes_upgrade(protocols: bytes) -> bool:
     return b"h2c" not in protocols.lower() and b"http" not in protocols.lower() and b"tls" not in protocols.lower()
 
 
+def upgrade_head(head: ResponseHead, asked: bytes, edits: Sequence[HeaderEdit], added: bytes) -> bytes:
+    """The head of a 101 for the client, which `asked` for it."""
+    connection = b"\r\nConnection: upgrade" + field(b"Upgrade", head.upgrade or asked)
+    return response_head(head, connection, edits, added)
+
+
 def response_head(head: ResponseHead, connection: bytes, edits: Sequence[HeaderEdit], added: bytes) -> bytes:
     """The head for the client: `connection` and `added` are field lines, each with the line break before it."""
     raw = head.raw

@@ -43,6 +43,7 @@ class Frontend:
         self.context = context
         self.port = config.address.port
         self.default_host = str(config.address).encode()
+        self.stream_idle_timeout = config.http.stream_idle_timeout
         self._tables = tables
         self._table = config.routes
         self._trusted = tuple(ip_network(each) for each in config.http.trusted_proxies)
@@ -64,4 +65,4 @@ class Frontend:
         candidate = router.lookup(head) if router is not None else None
         if candidate is None:
             return None
-        return candidate.target, candidate.match.path.encode()
+        return candidate.target, candidate.prefix

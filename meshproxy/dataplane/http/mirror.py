@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from meshproxy.dataplane.http.actions import BackendAction
+from meshproxy.dataplane.http.attempt import Attempt, AttemptOwner
 from meshproxy.dataplane.http.deadline import Deadline
-from meshproxy.dataplane.http.upstream_connection import Bytes, UpstreamConnection
+from meshproxy.dataplane.http.upstream_connection import Bytes
 from meshproxy.dataplane.upstream import Upstream
 from meshproxy.protocols.http1.response import ResponseHead
 
@@ -35,44 +36,34 @@ def mirror_request(exchange: Exchange, backend: BackendAction) -> None:
                 _MirroredRequest(mirror.cluster, upstream, data, exchange.head.method == b"HEAD").start()
 
 
-class _MirroredRequest:
-    """Implements `upstream_connection.ResponseTaker` and `upstream.Attached`."""
+class _MirroredRequest(AttemptOwner):
+    """Kept alive by its connection and its timer."""
 
     def __init__(self, cluster: Cluster, upstream: Upstream, data: bytes, to_head: bool) -> None:
         self._cluster = cluster
-        self.upstream = upstream
+        self._upstream = upstream
         self._data = data
         self._to_head = to_head
         self._reactor = cluster.pool.reactor
+        self._attempt = Attempt(self)
         self._deadline = Deadline(self._reactor, self._timed_out)
-        self._started = self._reactor.now()
-        self._connection: UpstreamConnection | None = None
         self._status = 0
+        self._over = False
 
     def start(self) -> None:
-        pool = self._cluster.pool
-        if not self._reactor.budget.has_room(1):
+        budget = self._reactor.budget
+        if not budget.has_room(1):
             return
-        self._reactor.budget.take(1)
+        budget.take(1)
         self._cluster.open += 1
-        self._cluster.acquire(self.upstream)
-        self.upstream.attach(self)
-        self._deadline.set(self._started + TIMEOUT)
-        self._connection = pool.take(self.upstream, self)
-        if self._connection is not None:
-            self.upstream_connected()
-            return
-        try:
-            self._connection = pool.open(self.upstream, self)
-        except OSError:
-            self._end()
-        else:
-            self._connection.connect()
+        self._deadline.set(self._reactor.time + TIMEOUT)
+        self._attempt.begin(self._cluster, self._upstream, self._reactor.time)
+        self._attempt.find_connection(True)
 
-    def upstream_connected(self) -> None:
-        assert self._connection is not None
-        self._connection.begin(self._to_head)
-        self._connection.send(self._data)
+    def connected(self) -> None:
+        assert self._attempt.connection is not None
+        self._attempt.connection.begin(self._to_head)
+        self._attempt.send(self._data)
 
     def upload_drained(self) -> None:
         pass
@@ -82,43 +73,27 @@ class _MirroredRequest:
 
     def response_head(self, head: ResponseHead, body: Bytes, done: bool) -> None:
         self._status = head.status
-        self.response_body(body, done)
+        if head.status == 101:
+            self._end(False)
+        else:
+            self.response_body(body, done)
 
     def response_body(self, body: Bytes, done: bool) -> None:
         if done:
-            self._end(keep=True)
+            self._end(True)
 
-    def upstream_failed(self, flag: str, detail: str) -> None:
-        self._connection = None
-        if flag == "UF":
-            self._cluster.failed(self.upstream, detail)
-        self._end()
-
-    def settle(self) -> None:
-        """Implements `upstream.Attached`."""
-        if self._connection is not None:
-            self.upstream.sent += self._connection.sent
-            self.upstream.received += self._connection.received
-            self._connection.sent = self._connection.received = 0
-
-    def upstream_gone(self, now: float) -> None:
-        """Implements `upstream.Attached`."""
+    def attempt_failed(self, flag: str, detail: str, stale: bool) -> None:
+        self._end(False)
 
     def _timed_out(self) -> None:
-        self._end()
+        self._attempt.timed_out()
+        self._end(False)
 
-    def _end(self, keep: bool = False) -> None:
+    def _end(self, keep: bool) -> None:
+        if self._over:
+            return
+        self._over = True
         self._deadline.cancel()
-        self.settle()
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            if keep:
-                connection.release()
-            else:
-                connection.taker = None
-                connection.close()
-        self.upstream.request_ended(self._status, self._reactor.now() - self._started)
-        self.upstream.detach(self)
-        self._cluster.release(self.upstream)
+        self._attempt.end(self._status, keep)
         self._cluster.leave()
         self._reactor.budget.give_back(1)

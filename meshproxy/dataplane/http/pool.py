@@ -7,12 +7,13 @@ import socket
 from typing import TYPE_CHECKING
 
 from meshproxy.base.stable_hash import stable_hash
-from meshproxy.dataplane.http.upstream_connection import ResponseTaker, UpstreamConnection
+from meshproxy.dataplane.http.upstream_connection import UpstreamConnection
 from meshproxy.dataplane.reactor import Reactor
 from meshproxy.dataplane.upstream import Upstream
 
 if TYPE_CHECKING:
     from meshproxy.dataplane.cluster import Cluster
+    from meshproxy.dataplane.http.attempt import Attempt
 
 SWEEPS = 4
 """Looks in one idle timeout: an idle connection is closed after 1 to 1.25 times the timeout."""
@@ -49,7 +50,7 @@ class Pool:
 
     # -- connections ---------------------------------------------------------------------
 
-    def take(self, upstream: Upstream, taker: ResponseTaker) -> UpstreamConnection | None:
+    def take(self, upstream: Upstream, taker: Attempt) -> UpstreamConnection | None:
         """An idle connection to `upstream`, if there is one."""
         idle = self._idle.get(upstream.key)
         if not idle:
@@ -65,7 +66,7 @@ class Pool:
         self._idle_count -= 1
         self.reactor.budget.give_back(1)
 
-    def open(self, upstream: Upstream, taker: ResponseTaker) -> UpstreamConnection:
+    def open(self, upstream: Upstream, taker: Attempt) -> UpstreamConnection:
         """A new connection, yet to be connected; raises `OSError` where the system has no socket."""
         limit = self.cluster.config.max_connections
         if limit is not None and self._idle_count and self.cluster.open + self._idle_count > limit:
@@ -105,7 +106,7 @@ class Pool:
             return False
         self.reactor.budget.take(1)
         connection.is_idle = True
-        connection.idle_since = self.reactor.now()
+        connection.idle_since = self.reactor.time
         self._idle.setdefault(connection.upstream.key, []).append(connection)
         self._idle_count += 1
         if not self._sweeping:

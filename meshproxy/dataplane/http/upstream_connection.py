@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from meshproxy.dataplane.http.outbox import Outbox
 from meshproxy.dataplane.upstream import Upstream
@@ -16,40 +16,15 @@ from meshproxy.protocols.http1.response import UNTIL_CLOSE, ResponseHead, check_
 
 if TYPE_CHECKING:
     from meshproxy.dataplane.cluster import Cluster
+    from meshproxy.dataplane.http.attempt import Attempt
     from meshproxy.dataplane.http.pool import Pool
 
+FIRST_BYTES = 16384
+"""Bytes read while a response's head is awaited."""
 MAX_HEAD = 65536
 """Bytes of a response's head (Envoy: 60 KiB)."""
 _NOTHING = memoryview(b"")
 Bytes = bytes | memoryview
-
-
-class ResponseTaker(Protocol):
-    """Whoever sent a request. After `upstream_failed`, or once a response is done, it lets go of the connection."""
-
-    def upstream_connected(self) -> None:
-        """The connection is open: send the request."""
-        ...
-
-    def upload_drained(self) -> None:
-        """What `send` could not get rid of is gone."""
-        ...
-
-    def response_interim(self, head: ResponseHead) -> None:
-        """A 1xx response; the real one follows."""
-        ...
-
-    def response_head(self, head: ResponseHead, body: Bytes, done: bool) -> None:
-        """The response, and what is there of its body as it came (chunks included); valid in this call only."""
-        ...
-
-    def response_body(self, body: Bytes, done: bool) -> None:
-        """More of the body; valid in this call only."""
-        ...
-
-    def upstream_failed(self, flag: str, detail: str) -> None:
-        """There will be no (more of the) response: UF (not connected), UC (hung up), UPE (malformed)."""
-        ...
 
 
 class UpstreamConnection:
@@ -82,7 +57,7 @@ class UpstreamConnection:
         "upstream",
     )
 
-    def __init__(self, pool: Pool, upstream: Upstream, sock: socket.socket, taker: ResponseTaker | None) -> None:
+    def __init__(self, pool: Pool, upstream: Upstream, sock: socket.socket, taker: Attempt | None) -> None:
         self._pool = pool
         self._reactor = pool.reactor
         self._socket: socket.socket | None = sock
@@ -207,32 +182,47 @@ class UpstreamConnection:
             self._reactor.add_reader(self._socket, self._readable)
 
     def _readable(self) -> None:
-        if self._socket is None:
+        sock, taker = self._socket, self.taker
+        if sock is None:
             return
+        if taker is None:
+            self.close()  # it timed out, or says something unasked: either way it is of no more use
+        elif self._body:
+            self._read_more(taker, sock)
+        else:
+            try:
+                data = sock.recv(FIRST_BYTES)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                self._ended(error)
+                return
+            if not data:
+                self._ended(None)
+                return
+            self.received += len(data)
+            self.fresh = False
+            self.answered = True
+            self._read_head(taker, data)
+
+    def _read_more(self, taker: Attempt, sock: socket.socket) -> None:
         reactor = self._reactor
         try:
-            count = self._socket.recv_into(reactor.buffer)
+            count = sock.recv_into(reactor.buffer)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            count = -(error.errno or errno.EIO)
-        taker = self.taker
-        if taker is None:
-            self.close()  # it timed out, or says something unasked: either way it is of no more use
-        elif count <= 0:
-            self._ended(count)
-        else:
-            self.received += count
-            self.fresh = False
-            view = reactor.view[:count]
-            if self._body:
-                self._read_body(taker, view)
-            else:
-                self.answered = True
-                self._read_head(taker, view)
+            self._ended(error)
+            return
+        if not count:
+            self._ended(None)
+            return
+        self.received += count
+        self._read_body(taker, reactor.view[:count])
 
-    def _read_head(self, taker: ResponseTaker, view: memoryview) -> None:
-        data = self._partial + bytes(view) if self._partial else bytes(view)
+    def _read_head(self, taker: Attempt, data: bytes) -> None:
+        if self._partial:
+            data = self._partial + data
         while True:
             end = data.find(b"\r\n\r\n") + 4
             if end < 4:
@@ -263,7 +253,7 @@ class UpstreamConnection:
         if len(data) > MAX_HEAD:
             self.fail("UPE", f"the response's head is larger than {MAX_HEAD} bytes")
 
-    def _begin_body(self, taker: ResponseTaker, head: ResponseHead, data: bytes, end: int) -> None:
+    def _begin_body(self, taker: Attempt, head: ResponseHead, data: bytes, end: int) -> None:
         length, available = head.length, len(data) - end
         if not head.keep_alive or head.status == 101:
             self.reusable = False
@@ -286,7 +276,7 @@ class UpstreamConnection:
         self._body = True
         taker.response_head(head, body, done)
 
-    def _read_body(self, taker: ResponseTaker, view: memoryview) -> None:
+    def _read_body(self, taker: Attempt, view: memoryview) -> None:
         if self.chunks is not None:
             body, done = self._read_chunks(self.chunks, view)
             if body is not None:
@@ -314,14 +304,14 @@ class UpstreamConnection:
             data = data[:used]
         return data, chunks.done
 
-    def _ended(self, count: int) -> None:
+    def _ended(self, error: OSError | None) -> None:
         taker = self.taker
         assert taker is not None
-        if not count and self._body and self._remaining == UNTIL_CLOSE and self.chunks is None:
+        if error is None and self._body and self._remaining == UNTIL_CLOSE and self.chunks is None:
             self.reusable = False
             taker.response_body(_NOTHING, True)
             return
-        what = "closed" if not count else os.strerror(-count).lower()
+        what = "closed" if error is None else (error.strerror or "broken").lower()
         where = "in its response" if self.answered else "before it answered"
         self.fail("UC", f"{what} {where}")
 

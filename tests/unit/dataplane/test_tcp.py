@@ -247,7 +247,7 @@ async def test_failures_in_a_row_are_reported(tcp: Plane, closed_endpoint: Endpo
     for _ in range(3):
         assert await is_reset(tcp)
     assert [(each.endpoint, each.failures, each.reason) for each in tcp.failing] == [
-        (closed_endpoint.id, 3, "connect: connection refused")
+        (closed_endpoint.id, 3, "connections failed in a row: connect: connection refused")
     ]
 
 

@@ -141,7 +141,7 @@ async def test_failures_in_a_row_are_reported_and_an_answer_ends_the_row(
     for _ in range(4):
         await make_client().ask(b"x", SocketAddress(*udp.address))
     assert [(each.endpoint, each.failures, each.reason) for each in udp.failing] == [
-        (dead.id, 3, "udp: connection refused")
+        (dead.id, 3, "connections failed in a row: udp: connection refused")
     ]
     upstream = udp.plane._clusters["c"].upstreams[server.endpoint.id]
     client = make_client()

@@ -71,9 +71,9 @@ def test_it_comes_back() -> None:
 
 def test_ejection_and_return() -> None:
     told = Told(*ALL, outlier_detection=make_outlier(base_ejection_time=30.0, max_ejection_percent=50))
-    told.cluster.failing(A, 5, "connection refused", now=1.0)
-    told.cluster.failing(A, 10, "connection refused", now=2.0)
-    told.cluster.failing(B, 5, "connection refused", now=3.0)
+    told.cluster.failing(A, 5, "connections failed in a row: connection refused", now=1.0)
+    told.cluster.failing(A, 10, "connections failed in a row: connection refused", now=2.0)
+    told.cluster.failing(B, 5, "connections failed in a row: connection refused", now=3.0)
     assert told.take_changes() == [(A, False)], "half of three may be ejected"
     assert told.take_events() == [
         f"EndpointEjected: endpoint e0 ({A}) is ejected for 30s: 5 connections failed in a row: connection refused"
@@ -90,7 +90,7 @@ def test_ejection_and_return() -> None:
 
 def test_checks_do_not_end_an_ejection_but_say_what_comes_after() -> None:
     told = Told(*ALL, health_check=make_check(), outlier_detection=make_outlier(base_ejection_time=30.0))
-    told.cluster.failing(A, 5, "connection refused", now=0.0)
+    told.cluster.failing(A, 5, "connections failed in a row: connection refused", now=0.0)
     told.cluster.record(A, "", now=1.0)
     health = told.cluster.health_of(A)
     assert (health.status, health.since) == (HealthStatus.EJECTED, 0.0)
@@ -145,7 +145,7 @@ def test_who_stays_keeps_its_state_and_who_left_is_forgotten() -> None:
     config: dict[str, Any] = {"health_check": make_check(), "outlier_detection": make_outlier()}
     told = Told(*ALL, **config)
     told.cluster.record(A, REFUSED, now=1.0)
-    told.cluster.failing(B, 5, "connection refused", now=1.0)
+    told.cluster.failing(B, 5, "connections failed in a row: connection refused", now=1.0)
     told.take_changes()
     told.configure(*ALL[:2], now=2.0, **config)
     assert list(told.cluster.unusable) == [A, B]
@@ -154,7 +154,7 @@ def test_who_stays_keeps_its_state_and_who_left_is_forgotten() -> None:
     assert not told.cluster.health
     told.configure(*ALL, now=4.0, **config)
     assert told.cluster.health_of(B) is UNCHECKED
-    told.cluster.failing(A, 5, "connection refused", now=5.0)
+    told.cluster.failing(A, 5, "connections failed in a row: connection refused", now=5.0)
     assert told.take_changes() == [(A, False)], "the ejection of who left makes room"
 
 
@@ -162,7 +162,7 @@ def test_what_is_taken_away_from_the_policy_has_no_say_any_more() -> None:
     config: dict[str, Any] = {"health_check": make_check(), "outlier_detection": make_outlier()}
     told = Told(*ALL, **config)
     told.cluster.record(A, REFUSED, now=1.0)
-    told.cluster.failing(B, 5, "connection refused", now=1.0)
+    told.cluster.failing(B, 5, "connections failed in a row: connection refused", now=1.0)
     told.take_changes(), told.take_events()
     told.configure(*ALL, now=2.0, outlier_detection=make_outlier())
     assert told.take_changes() == [(A, True)]
@@ -175,10 +175,10 @@ def test_what_is_taken_away_from_the_policy_has_no_say_any_more() -> None:
 def test_late_news_of_what_is_not_there_is_passed_over() -> None:
     told = Told(ALL[0])
     told.cluster.record(A, REFUSED, now=1.0)
-    told.cluster.failing(A, 5, "connection refused", now=1.0)
+    told.cluster.failing(A, 5, "connections failed in a row: connection refused", now=1.0)
     told.configure(ALL[0], health_check=make_check(), outlier_detection=make_outlier())
     told.cluster.record(B, REFUSED, now=1.0)
-    told.cluster.failing(B, 5, "connection refused", now=1.0)
+    told.cluster.failing(B, 5, "connections failed in a row: connection refused", now=1.0)
     told.cluster.sweep(now=2.0)
     assert (told.changes, told.events, dict(told.cluster.health)) == ([], [], {})
 

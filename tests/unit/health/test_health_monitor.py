@@ -94,8 +94,8 @@ async def test_another_port_can_be_checked(serve: Serve, monitored: Monitored) -
 async def test_ejection_by_the_workers_word_and_return(monitored: Monitored) -> None:
     first, second = SocketAddress("127.0.0.1", 1), SocketAddress("127.0.0.1", 2)
     monitored.apply(first, second, outlier_detection=make_outlier(interval=0.02, base_ejection_time=0.05))
-    monitored.monitor.endpoint_failing("c", str(first), 5, "connection refused")
-    monitored.monitor.endpoint_failing("c", str(second), 5, "connection refused")
+    monitored.monitor.endpoint_failing("c", str(first), 5, "connections failed in a row: connection refused")
+    monitored.monitor.endpoint_failing("c", str(second), 5, "connections failed in a row: connection refused")
     monitored.monitor.endpoint_failing("no such cluster", str(second), 5, "connection refused")
     assert monitored.changes == [("c", str(first), False)], "half of two may be ejected"
     await monitored.wait_for(lambda: ("c", str(first), True) in monitored.changes)
@@ -106,7 +106,7 @@ async def test_a_shorter_interval_of_sweeps_counts_at_once(monitored: Monitored)
     address = SocketAddress("127.0.0.1", 1)
     outlier: dict[str, Any] = {"base_ejection_time": 0.01}
     monitored.apply(address, outlier_detection=make_outlier(interval=3600.0, **outlier))
-    monitored.monitor.endpoint_failing("c", str(address), 5, "connection refused")
+    monitored.monitor.endpoint_failing("c", str(address), 5, "connections failed in a row: connection refused")
     monitored.apply(address, outlier_detection=make_outlier(interval=0.02, **outlier))
     await monitored.wait_for(lambda: ("c", str(address), True) in monitored.changes)
 

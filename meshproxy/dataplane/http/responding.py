@@ -1,0 +1,44 @@
+"""A response on its way to the client."""
+
+from __future__ import annotations
+
+from meshproxy.dataplane.http import forwarding
+from meshproxy.dataplane.http.header_edits import HeaderEdit
+from meshproxy.dataplane.http.upstream_connection import Bytes
+from meshproxy.protocols.http1.chunked import ChunkedReader
+from meshproxy.protocols.http1.request import CHUNKED
+from meshproxy.protocols.http1.response import ResponseHead
+
+_CLOSE = b"\r\nconnection: close"
+_KEEP_ALIVE = b"\r\nconnection: keep-alive"
+
+
+class ResponseWriter:
+    """Heads and bodies as a client of this version understands them: HTTP/1.0 knows no chunks (RFC 9112 §7)."""
+
+    __slots__ = ("_chunks",)
+
+    def __init__(self) -> None:
+        self._chunks: ChunkedReader | None = None
+
+    def begin(
+        self, head: ResponseHead, client_minor: int, closing: bool, edits: tuple[HeaderEdit, ...], added: bytes
+    ) -> bytes:
+        """The head for the client; where `closing`, it says so."""
+        if client_minor:
+            self._chunks = None
+            return forwarding.response_head(head, _CLOSE if closing else b"", edits, added)
+        if head.length != CHUNKED:
+            self._chunks = None
+            return forwarding.response_head(head, _CLOSE if closing else _KEEP_ALIVE, edits, added)
+        self._chunks = ChunkedReader()
+        data = forwarding.response_head(head, _CLOSE, edits, added)
+        return forwarding.TAKE_CHUNKED.sub(b"", data)
+
+    def body(self, piece: Bytes) -> Bytes:
+        """A piece of the body for the client."""
+        if self._chunks is None:
+            return piece
+        slices: list[bytes] = []
+        self._chunks.feed(bytes(piece), slices)
+        return b"".join(slices)

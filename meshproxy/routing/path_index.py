@@ -1,0 +1,109 @@
+"""Rules by path, in Gateway API precedence: Exact, then RegularExpression, then the longest PathPrefix.
+
+The specification leaves regular expressions to the implementation; they stand where Envoy Gateway has them, those with
+the longer pattern first.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+from meshproxy.base.regex import Pattern, compile_pattern
+from meshproxy.routing.api import Request
+from meshproxy.routing.conditions import Conditions
+from meshproxy.snapshot.routes import PathKind, RouteMatch, Rule
+
+T = TypeVar("T")
+
+
+class Candidate(Generic[T]):
+    """One match of a rule. `target` is what the caller made of the rule."""
+
+    __slots__ = ("_order", "conditions", "match", "prefix", "rule", "target")
+
+    def __init__(self, rule: Rule, match: RouteMatch, target: T, order: int) -> None:
+        self.rule = rule
+        self.match = match
+        self.target = target
+        conditions = Conditions(match)
+        self.conditions = conditions if conditions.any else None
+        self.prefix = match.path.encode()
+        """The path as the match has it, which a rewrite may replace."""
+        method, headers, cookies, query = conditions.rank
+        self._order = (not method, -headers, -cookies, -query, order)
+
+    @property
+    def order(self) -> tuple[bool, int, int, int, int]:
+        """What comes first among candidates of one path is tried first."""
+        return self._order
+
+
+class PathIndex(Generic[T]):
+    """Finds the candidate for a path in a number of steps that depends on the path's segments only."""
+
+    __slots__ = ("_exact", "_longest", "_patterns", "_prefixes")
+
+    def __init__(self) -> None:
+        self._exact: dict[bytes, list[Candidate[T]]] = {}
+        self._patterns: list[tuple[int, Pattern, list[Candidate[T]]]] = []
+        self._prefixes: dict[bytes, list[Candidate[T]]] = {}
+        self._longest = 0
+
+    def add(self, candidate: Candidate[T]) -> None:
+        """Add one; `sort` comes before the first `find`."""
+        match = candidate.match
+        if match.path_kind is PathKind.EXACT:
+            self._exact.setdefault(candidate.prefix, []).append(candidate)
+        elif match.path_kind is PathKind.PREFIX:
+            prefix = candidate.prefix.rstrip(b"/")
+            self._prefixes.setdefault(prefix, []).append(candidate)
+            self._longest = max(self._longest, len(prefix))
+        else:
+            self._patterns.append((-len(match.path), compile_pattern(match.path), [candidate]))
+
+    def sort(self) -> None:
+        for candidates in (*self._exact.values(), *self._prefixes.values()):
+            if len(candidates) > 1:
+                candidates.sort(key=_order)
+        self._patterns.sort(key=_pattern_order)
+
+    def find(self, request: Request) -> Candidate[T] | None:
+        """The candidate that goes before all others that match `request`."""
+        path = request.path
+        if self._exact:
+            found = self._exact.get(path)
+            if found is not None:
+                for candidate in found:
+                    if candidate.conditions is None or candidate.conditions.hold(request):
+                        return candidate
+        for _, pattern, alone in self._patterns:
+            if pattern.fullmatch(path) is not None:
+                candidate = alone[0]
+                if candidate.conditions is None or candidate.conditions.hold(request):
+                    return candidate
+        return self._find_prefix(path, request)
+
+    def _find_prefix(self, path: bytes, request: Request) -> Candidate[T] | None:
+        """Look from the longest prefix that there is to the shortest, segment by segment."""
+        prefixes, longest = self._prefixes, self._longest
+        if len(path) > longest and path[longest : longest + 1] != b"/":
+            path = path[: path.rfind(b"/", 0, longest + 1)] if longest else b""
+        else:
+            path = path[:longest]
+        while True:
+            found = prefixes.get(path)
+            if found is not None:
+                for candidate in found:
+                    if candidate.conditions is None or candidate.conditions.hold(request):
+                        return candidate
+            if not path:
+                return None
+            path = path[: path.rfind(b"/")] if b"/" in path else b""
+
+
+def _order(candidate: Candidate[T]) -> tuple[bool, int, int, int, int]:
+    return candidate.order
+
+
+def _pattern_order(entry: tuple[int, Pattern, list[Candidate[T]]]) -> tuple[int, tuple[bool, int, int, int, int]]:
+    return entry[0], entry[2][0].order
