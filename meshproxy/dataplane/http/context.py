@@ -18,7 +18,8 @@ class HTTPContext:
     """`wall` is Unix time minus the reactor's clock. `wants_record` decides on access records; None: there are none."""
 
     __slots__ = (
-        "_counters", "_reported_flags", "access_records", "dropped_records", "flags", "ids", "random", "wall", "wants_record",
+        "_counters", "_reported_flags", "access_records", "dropped_records", "flags", "ids", "random", "wall",
+        "wants_record",
     )  # fmt: skip
 
     def __init__(self, random: Random, wall: float) -> None:
