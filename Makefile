@@ -6,11 +6,14 @@ BENCH_INSTALLED := .venv/.installed-bench
 # Passed on to pytest (make test ARGS="-k reload") or to the benchmark (make bench ARGS=--quick).
 ARGS ?=
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test test-compiled compiled pure lint bench clean
 
 help:
 	@echo "make demo   three small servers behind one Service, to play with"
 	@echo "make test   every test"
+	@echo "make compiled       build the data plane's hot modules in place with mypyc (needs a C compiler; a minute or two)"
+	@echo "make test-compiled  the data plane's tests against that build"
+	@echo "make pure           back to the Python source"
 	@echo "make lint   ruff, mypy, import-linter"
 	@echo "make bench  beside HAProxy, nginx and Envoy (those that are installed)"
 	@echo "make clean  remove .venv, caches and results"
@@ -18,8 +21,21 @@ help:
 demo: $(INSTALLED)
 	$(BIN)/meshproxy demo $(ARGS)
 
-test: $(INSTALLED)
+test: $(INSTALLED) pure
 	$(BIN)/pytest $(ARGS)
+
+compiled: $(INSTALLED)
+	$(BIN)/pip install --quiet --disable-pip-version-check 'setuptools>=77'
+	MESHPROXY_COMPILE=1 $(BIN)/python setup.py --quiet build_ext --inplace
+	@$(BIN)/python -c 'from meshproxy.dataplane.http import exchange; print("compiled:", exchange.__file__)'
+
+test-compiled: compiled
+	$(BIN)/pytest tests/unit/dataplane tests/unit/balancing tests/unit/routing tests/unit/protocols/http1 $(ARGS)
+	@$(MAKE) --no-print-directory pure
+
+pure:
+	@rm -rf build
+	@find . -name '*.so' -not -path './.venv/*' -delete
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -44,7 +60,7 @@ $(BENCH_INSTALLED): $(INSTALLED)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@
 
-clean:
+clean: pure
 	rm -rf .venv build dist *.egg-info benchmarks/results
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

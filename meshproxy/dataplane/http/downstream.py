@@ -55,7 +55,7 @@ class Downstream:
 
     __slots__ = (
         "_chunks", "_ended", "_exchange", "_input", "_listener", "_outbox", "_paused", "_processing", "_reactor",
-        "_remaining", "_requests", "_socket", "_state", "_tunnel", "closing", "deadline", "facts", "frontend",
+        "_receive", "_remaining", "_requests", "_socket", "_state", "_tunnel", "closing", "deadline", "facts", "frontend",
     )  # fmt: skip
 
     frontend: Frontend
@@ -66,6 +66,7 @@ class Downstream:
         self.frontend = listener.frontend
         self._reactor = reactor
         self._socket = sock
+        self._receive = sock.recv
         self.facts = self.frontend.facts(address)
         self.deadline = Deadline(reactor, self._deadline_reached)
         self._outbox = Outbox(reactor, sock, self._drained, self._client_gone)
@@ -93,7 +94,7 @@ class Downstream:
     def _readable(self) -> None:
         state = self._state
         try:
-            data = self._socket.recv(BODY_BYTES if state is _State.BODY else FIRST_BYTES)
+            data = self._receive(BODY_BYTES if state is _State.BODY else FIRST_BYTES)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:

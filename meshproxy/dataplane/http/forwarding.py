@@ -97,9 +97,9 @@ def _is_in(address: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
 
 def request_head(head: RequestHead, told: bytes, believed: bool, default_host: bytes) -> bytes:
     """The head for an upstream, `told` being the field lines about the client; without edits."""
-    raw = head.raw
-    if not (head.hop_by_hop or head.forwarding or head.is_absolute or head.minor == 0 or head.nominated):
-        return raw[:-4] + told + b"\r\n\r\n"
+    forwarded = head.forwarded if head.hop_by_hop else head.raw
+    if forwarded is not None and not (head.forwarding or head.is_absolute or head.minor == 0):
+        return b"".join((forwarded[:-4], told, b"\r\n\r\n"))
     line, fields = _request_parts(head, believed, default_host)
     return line + fields + told + b"\r\n\r\n"
 
@@ -131,8 +131,9 @@ def _request_parts(head: RequestHead, believed: bool, default_host: bytes) -> tu
     if head.is_absolute:
         fields = field(b"Host", head.authority) + _TAKE_HOST.sub(b"", fields)
         line = head.method + b" " + origin_form(head) + b" HTTP/1.1"
-    elif head.minor == 0:
+    else:
         line = line[:-1] + b"1"
+    if head.minor == 0:
         fields = _TAKE_EXPECT.sub(b"", fields)
         if not head.authority:
             fields = field(b"Host", default_host) + _TAKE_HOST.sub(b"", fields)
@@ -169,8 +170,11 @@ def upgrade_head(head: ResponseHead, asked: bytes, edits: Sequence[HeaderEdit], 
 def response_head(head: ResponseHead, connection: bytes, edits: Sequence[HeaderEdit], added: bytes) -> bytes:
     """The head for the client: `connection` and `added` are field lines, each with the line break before it."""
     raw = head.raw
-    if not (head.hop_by_hop or connection or edits or added) and head.minor:
-        return raw
+    if not (connection or edits or added) and head.minor:
+        if not head.hop_by_hop:
+            return raw
+        if head.forwarded is not None:
+            return head.forwarded
     end = raw.index(b"\r\n")
     line, fields = raw[:end], raw[end:-4]
     if not head.minor:

@@ -28,7 +28,7 @@ _BEGINNING = re.compile(
     + rb"))"
 )  # fmt: skip
 """What `_HEAD` can begin with, and nothing else."""
-_SPECIAL = syntax.named(
+_SPECIAL_NAMES = (
     b"host",
     b"content-length",
     b"transfer-encoding",
@@ -50,6 +50,14 @@ _SPECIAL = syntax.named(
     b"forwarded",
 )
 """Fields that framing, routing or forwarding depends on."""
+_SPECIAL = syntax.named(*_SPECIAL_NAMES)
+_OTHERS = syntax.unnamed(*_SPECIAL_NAMES)
+_USUAL = re.compile(
+    rb"(" + _METHOD + rb") (/[\x21\x22\x24-\x7e]*+) HTTP/1\.1\r\n" + _OTHERS
+    + rb"(?i:host):[ \t]*+([^\r\n \t]++)\r\n" + _OTHERS
+    + rb"((?i:connection):[ \t]*+keep-alive\r\n" + rb")?" + _OTHERS + rb"\r\n"
+)  # fmt: skip
+"""The heads that most requests without a body have, read in one pass: what it does not match is read as any head is."""
 _LENGTH = re.compile(rb"[0-9]{1,18}+")
 _LABEL = rb"[0-9A-Za-z_~-]++"
 _AUTHORITY = re.compile(
@@ -84,12 +92,14 @@ class RequestHead:
     `length` is the body's, `CHUNKED`, or 0. `keep_alive` says that the client would send another request.
     `upgrade` is the Upgrade field where Connection names it, `hop_by_hop` whether a field must be taken out before
     the head is passed on, `nominated` the fields that Connection names, lower case. `forwarding` holds (name, value)
-    of fields that say what other proxies saw.
+    of fields that say what other proxies saw. `forwarded` is the head without fields for this hop, where that is known
+    already.
     """
 
     __slots__ = (
         "authority",
         "expects_continue",
+        "forwarded",
         "forwarding",
         "hop_by_hop",
         "host",
@@ -116,6 +126,7 @@ class RequestHead:
         self.upgrade: bytes | None = None
         self.expects_continue = False
         self.hop_by_hop = False
+        self.forwarded: bytes | None = None
         self.is_absolute = False
         self.nominated: tuple[bytes, ...] = ()
         self.forwarding: list[tuple[bytes, bytes]] | None = None
@@ -134,11 +145,23 @@ class RequestHead:
 
 def parse_request(raw: bytes) -> RequestHead:
     """The head that `raw` is, from its first byte to the empty line that ends it; raises `MalformedRequest`."""
+    usual = _USUAL.fullmatch(raw)
+    if usual is not None:
+        method, target, head_authority, keep_alive = usual.groups()
+        head = RequestHead(raw, method, target, 1)
+        head.authority = head_authority
+        if keep_alive is not None:
+            start, end = usual.span(4)
+            head.hop_by_hop = True
+            head.forwarded = raw[:start] + raw[end:]
+        _check_target(head, 1)
+        return head
     match = _HEAD.fullmatch(raw)
     if match is None:
         raise _explain(raw)
     method, target, minor = match.groups()
     head = RequestHead(raw, method, target, 0 if minor == b"0" else 1)
+    head.hop_by_hop = minor not in b"01"  # a version to come is said to this hop only
     hosts = 0
     rare: list[tuple[bytes, bytes]] | None = None
     for name, value in _SPECIAL.findall(raw):

@@ -25,7 +25,7 @@ _BEGINNING = re.compile(
     )
 )  # fmt: skip
 """What `_HEAD` can begin with, and nothing else."""
-_SPECIAL = syntax.named(
+_SPECIAL_NAMES = (
     b"content-length",
     b"transfer-encoding",
     b"connection",
@@ -33,6 +33,14 @@ _SPECIAL = syntax.named(
     b"proxy-connection",
     b"upgrade",
 )
+_SPECIAL = syntax.named(*_SPECIAL_NAMES)
+_OTHERS = syntax.unnamed(*_SPECIAL_NAMES)
+_USUAL = re.compile(
+    rb"HTTP/1\.1 (?!204)([2-9][0-9]{2})(?: " + syntax.VALUE + rb"*+)?\r\n" + _OTHERS
+    + rb"(?i:content-length):[ \t]*+([0-9]{1,18}+)\r\n" + _OTHERS
+    + rb"((?i:connection):[ \t]*+keep-alive\r\n" + rb")?" + _OTHERS + rb"\r\n"
+)  # fmt: skip
+"""The heads that most responses have, read in one pass: what it does not match is read as any head is."""
 _LENGTH = re.compile(rb"[0-9]{1,18}+")
 
 
@@ -41,10 +49,11 @@ class ResponseHead:
 
     `raw` is the whole head, its last empty line included. `length` is the body's, `CHUNKED`, `UNTIL_CLOSE`, or 0.
     `keep_alive` says that the connection can be used again. `hop_by_hop` is whether a field must be taken out
-    before the head is passed on, `nominated` the fields that Connection names, lower case.
+    before the head is passed on, `nominated` the fields that Connection names, lower case. `forwarded` is the head
+    without such fields where that is known already.
     """
 
-    __slots__ = ("hop_by_hop", "keep_alive", "length", "minor", "nominated", "raw", "status", "upgrade")
+    __slots__ = ("forwarded", "hop_by_hop", "keep_alive", "length", "minor", "nominated", "raw", "status", "upgrade")
 
     def __init__(self, raw: bytes, minor: int, status: int) -> None:
         self.raw = raw
@@ -53,6 +62,7 @@ class ResponseHead:
         self.length = UNTIL_CLOSE
         self.keep_alive = minor == 1
         self.hop_by_hop = False
+        self.forwarded: bytes | None = None
         self.nominated: tuple[bytes, ...] = ()
         self.upgrade: bytes | None = None
 
@@ -62,8 +72,22 @@ class ResponseHead:
         return self.status < 200 and self.status != 101
 
 
+def _usual_response(raw: bytes, match: re.Match[bytes], to_head: bool) -> ResponseHead:
+    status = int(match[1])
+    head = ResponseHead(raw, 1, status)
+    if match[3] is not None:
+        start, end = match.span(3)
+        head.hop_by_hop = True
+        head.forwarded = raw[:start] + raw[end:]
+    head.length = 0 if to_head or status == 304 else int(match[2])
+    return head
+
+
 def parse_response(raw: bytes, to_head: bool) -> ResponseHead:
     """The head that `raw` is; `to_head` says that it answers a HEAD request. Raises `MalformedResponse`."""
+    usual = _USUAL.fullmatch(raw)
+    if usual is not None:
+        return _usual_response(raw, usual, to_head)
     match = _HEAD.fullmatch(raw)
     if match is None:
         raise MalformedResponse(_explain(raw))

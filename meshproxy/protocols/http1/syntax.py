@@ -33,8 +33,20 @@ def named(*names: bytes) -> re.Pattern[bytes]:
 
     Groups: name, value. The lookahead spares most lines the whole alternation.
     """
+    return re.compile(rb"\r\n" + _lookahead(names) + rb"((?i:" + b"|".join(names) + rb")):[ \t]*+([^\r]*+)")
+
+
+def unnamed(*names: bytes) -> bytes:
+    """The source of a pattern for field lines, as `FIELDS`, none of which is called one of `names` (lower case)."""
+    return (
+        rb"(?:(?!" + _lookahead(names) + rb"(?i:" + b"|".join(names) + rb"):)" + TOKEN + rb"++:" + VALUE + rb"*+\r\n)*+"
+    )
+
+
+def _lookahead(names: tuple[bytes, ...]) -> bytes:
+    """The first letters of `names`, in either case."""
     first = b"".join(sorted({letter for name in names for letter in (name[:1], name[:1].upper())}))
-    return re.compile(rb"\r\n(?=[" + first + rb"])((?i:" + b"|".join(names) + rb")):[ \t]*+([^\r]*+)")
+    return rb"(?=[" + first + rb"])"
 
 
 def begun(literal: bytes, rest: bytes) -> bytes:
