@@ -6,7 +6,7 @@ mypyc finds a fault, it is installed as it is.
 
 import os
 import sys
-from glob import glob
+from pathlib import Path
 
 from setuptools import setup
 
@@ -39,13 +39,13 @@ def extensions():
     try:
         from mypyc.build import mypycify
     except ImportError:
-        print("mypy is not installed: the data plane stays Python", file=sys.stderr)
+        sys.stderr.write("mypy is not installed: the data plane stays Python\n")
         return []
-    paths = sorted(path for pattern in COMPILED for path in glob(pattern) if not path.endswith("__init__.py"))
+    paths = sorted(str(path) for pattern in COMPILED for path in Path().glob(pattern) if path.name != "__init__.py")
     try:
         modules = mypycify([path for path in paths if path not in NOT_COMPILED], opt_level="3", debug_level="0")
     except SystemExit as error:  # how it says that it found a fault
-        print(f"the data plane stays Python: {error}", file=sys.stderr)
+        sys.stderr.write(f"the data plane stays Python: {error}\n")
         return []
     for module in modules:
         module.optional = True

@@ -31,16 +31,17 @@ def class_weight(weight: int) -> int:
 
 
 class WeightClass:
-    """Members of one weight. `share` (above 0), `due`, `rank` and `entry` belong to `Turns`."""
+    """Members of one weight. `share` (above 0), `due`, `rank` and `ticket` belong to `Turns`."""
 
-    __slots__ = ("due", "entry", "rank", "share", "weight")
+    __slots__ = ("due", "rank", "share", "ticket", "weight")
 
     def __init__(self, weight: int) -> None:
         self.weight = weight
         self.share = 0
         self.due = 0.0
         self.rank = 0.0
-        self.entry: tuple[float, float, int, WeightClass] | None = None
+        self.ticket = 0
+        """The number of its valid entry among those that wait; 0 without one."""
 
 
 C = TypeVar("C", bound=WeightClass)
@@ -61,7 +62,7 @@ class Turns(Generic[C]):
         self._heap: list[tuple[float, float, int, C]] = []
         self._now = 0.0
         self._random = random
-        self._serial = count()
+        self._serial = count(1)
 
     def next(self) -> C | None:
         """The class whose turn it is, which is due again after 1/share."""
@@ -71,12 +72,12 @@ class Turns(Generic[C]):
         while heap:
             entry = heap[0]
             group = entry[3]
-            if group.entry is entry:
+            if group.ticket == entry[2]:
                 # One that could not be picked for long must not make up for it in one burst.
                 self._now = now = max(self._now, group.due)
                 group.due = now + 1.0 / group.share
-                group.entry = entry = (group.rank, group.due, next(self._serial), group)
-                heapreplace(heap, entry)
+                group.ticket = ticket = next(self._serial)
+                heapreplace(heap, (group.rank, group.due, ticket, group))
                 return group
             heappop(heap)
         return None
@@ -92,7 +93,7 @@ class Turns(Generic[C]):
 
     def remove(self, group: C) -> None:
         del self.classes[group.weight]
-        group.entry = None
+        group.ticket = 0
         if len(self.classes) == 1:
             (self._sole,) = self.classes.values()
             self._heap.clear()
@@ -115,10 +116,9 @@ class Turns(Generic[C]):
     def _enter(self, group: C) -> None:
         if group is self._sole:
             return
-        entry = (group.rank, group.due, next(self._serial), group)
-        group.entry = entry
+        group.ticket = ticket = next(self._serial)
         heap = self._heap
-        heappush(heap, entry)
+        heappush(heap, (group.rank, group.due, ticket, group))
         if len(heap) > 2 * len(self.classes) + _SPARE_ENTRIES:
-            heap[:] = [each for each in heap if each[3].entry is each]
+            heap[:] = [each for each in heap if each[3].ticket == each[2]]
             heapify(heap)

@@ -155,16 +155,15 @@ class TCPListener:
                 self._accept_failed(error)
                 return False
             budget.take(DESCRIPTORS)
-            self._accepted(downstream, peer)
+            self._accepted(downstream, (peer[0], peer[1]))  # for IPv6 a flow label and a scope follow
         return True
 
-    def _accepted(self, downstream: socket.socket, peer: tuple[str, int]) -> None:
+    def _accepted(self, downstream: socket.socket, client: tuple[str, int]) -> None:
         counters = self.counters
         counters.accepted += 1
         counters.active += 1
         downstream.setblocking(False)
-        client = (peer[0], peer[1])  # for IPv6 a flow label and a scope follow
-        if not self._sources.allows(peer[0]):
+        if not self._sources.allows(client[0]):
             counters.denied += 1
             counters.active -= 1
             self.reactor.budget.give_back(DESCRIPTORS)

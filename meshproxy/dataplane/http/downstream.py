@@ -55,7 +55,8 @@ class Downstream:
 
     __slots__ = (
         "_chunks", "_ended", "_exchange", "_input", "_listener", "_outbox", "_paused", "_processing", "_reactor",
-        "_receive", "_remaining", "_requests", "_socket", "_state", "_tunnel", "closing", "deadline", "facts", "frontend",
+        "_receive", "_remaining", "_requests", "_socket", "_state", "_tunnel", "closing", "deadline", "facts",
+        "frontend",
     )  # fmt: skip
 
     frontend: Frontend
