@@ -13,6 +13,7 @@ from meshproxy.compiler import node_ports, virtual_ips
 from meshproxy.compiler.address_conflicts import check_addresses
 from meshproxy.compiler.diagnostics import Diagnostics
 from meshproxy.compiler.endpoint_slices import EndpointIndex
+from meshproxy.compiler.http_policies import http_listener
 from meshproxy.compiler.policies import PolicyIndex
 from meshproxy.compiler.proxy_settings import DEFAULT_PROXY, environment_of, settings_of
 from meshproxy.compiler.request_routing import route_requests
@@ -50,9 +51,15 @@ def compile_resources(
         workloads, _of_kind(everything, EndpointSlice), _of_kind(everything, Endpoints), diagnostics
     )
     routed = route_requests(
-        everything, services, namespace=settings.namespace, ingress=environment.ingress, diagnostics=diagnostics
+        everything,
+        services,
+        namespace=settings.namespace,
+        ingress=environment.ingress,
+        http=http_listener(None, proxy),
+        diagnostics=diagnostics,
     )
     context = Context(
+        proxy=proxy,
         environment=environment,
         virtual_ips=virtual_ips.allocate(services.values(), environment, diagnostics),
         node_ports=node_ports.allocate(services.values(), diagnostics),

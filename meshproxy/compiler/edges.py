@@ -9,6 +9,7 @@ import msgspec
 
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.names import NamespacedName
+from meshproxy.snapshot.http import HTTPListener
 from meshproxy.snapshot.model import Listener, ListenerRole, Protocol, Transport
 from meshproxy.snapshot.routes import RouteTable, Rule, VirtualHost
 
@@ -38,7 +39,7 @@ class Edge:
         self.role = role
         self.hosts: dict[str, EdgeHost] = {}
 
-    def listener(self) -> Listener:
+    def listener(self, http: HTTPListener) -> Listener:
         """Its name says the address only: whoever comes or goes there, the socket stays."""
         return Listener(
             name=f"edge@{self.address}/{Transport.TCP}",
@@ -46,6 +47,7 @@ class Edge:
             transport=Transport.TCP,
             routes=str(self.address),
             protocol=Protocol.HTTP,
+            http=http,
             service=self.owner,
             port_name=str(self.address.port),
             role=self.role,

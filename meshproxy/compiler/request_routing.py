@@ -19,6 +19,7 @@ from meshproxy.compiler.reference_grants import GrantIndex
 from meshproxy.compiler.seniority import seniority
 from meshproxy.resources import Gateway, HTTPRoute, Ingress, IngressClass, ReferenceGrant, Service
 from meshproxy.resources.meta import Resource
+from meshproxy.snapshot.http import HTTPListener
 from meshproxy.snapshot.model import Listener
 from meshproxy.snapshot.routes import RouteTable
 
@@ -37,9 +38,13 @@ def route_requests(
     *,
     namespace: str,
     ingress: SocketAddress,
+    http: HTTPListener,
     diagnostics: Diagnostics,
 ) -> Routed:
-    """`namespace` is the Proxy's, for consumer routes; `ingress` is where Ingresses are served."""
+    """`namespace` is the Proxy's, for consumer routes; `ingress` is where Ingresses are served.
+
+    `http` is what listeners that have no Service ask of their clients.
+    """
     resources = tuple(resources)
     grants = GrantIndex(each for each in resources if isinstance(each, ReferenceGrant))
     routes = sorted((each for each in resources if isinstance(each, HTTPRoute)), key=seniority)
@@ -56,5 +61,5 @@ def route_requests(
     return Routed(
         by_port=by_port,
         tables=tuple(sorted(tables, key=lambda table: table.name)),
-        listeners=tuple(edge.listener() for edge in edges.values()),
+        listeners=tuple(edge.listener(http) for edge in edges.values()),
     )

@@ -10,12 +10,13 @@ from meshproxy.base.names import NamespacedName
 from meshproxy.compiler.app_protocols import protocol_of
 from meshproxy.compiler.diagnostics import Diagnostics
 from meshproxy.compiler.endpoint_slices import Candidate, EndpointIndex
+from meshproxy.compiler.http_policies import http_listener
 from meshproxy.compiler.node_ports import NodePorts
 from meshproxy.compiler.policies import PolicyIndex, apply_policy
 from meshproxy.compiler.priorities import not_ready, on_node, usable
 from meshproxy.compiler.proxy_settings import Environment
 from meshproxy.compiler.virtual_ips import VirtualIPs, family_of, is_headless
-from meshproxy.resources import Service, Workload
+from meshproxy.resources import Proxy, Service, Workload
 from meshproxy.resources.service import (
     IPFamily,
     ServicePort,
@@ -40,6 +41,7 @@ from meshproxy.snapshot.routes import RouteTable
 class Context:
     """What compiling one Service needs of the others."""
 
+    proxy: Proxy
     environment: Environment
     virtual_ips: VirtualIPs
     node_ports: NodePorts
@@ -183,6 +185,7 @@ class _PortCompiler:
             cluster=cluster,
             routes=self._table.name if self._table is not None else "",
             protocol=protocol_of(self._port, routed=self._table is not None),
+            http=http_listener(self._policy, self._context.proxy),
             service=str(self._service.key),
             port_name=self._port.name or str(self._port.port),
             role=role,

@@ -10,6 +10,7 @@ import enum
 import msgspec
 
 from meshproxy.base.durations import Duration
+from meshproxy.resources.http_policy import CircuitBreaker, HashOn, PolicyHTTP, RateLimit, Retry, SlowStart
 from meshproxy.resources.meta import Resource, Shape, default_duration
 
 
@@ -46,10 +47,16 @@ class PanicMode(enum.StrEnum):
 
 
 class LoadBalancing(Shape, frozen=True, kw_only=True):
-    """`when_none_healthy` is Envoy's panic mode at a threshold of "none at all"."""
+    """`when_none_healthy` is Envoy's panic mode at a threshold of "none at all".
+
+    Of `hash_on` the first that a request has is what hashing algorithms hash; the client's address where
+    it has none. `slow_start` is for the others.
+    """
 
     algorithm: Algorithm = Algorithm.ROUND_ROBIN
     when_none_healthy: PanicMode = PanicMode.USE_ALL
+    hash_on: tuple[HashOn, ...] = ()
+    slow_start: SlowStart | None = None
 
 
 class TCPHealthCheck(Shape, frozen=True, kw_only=True):
@@ -83,13 +90,17 @@ class HealthCheck(Shape, frozen=True, kw_only=True):
 class OutlierDetection(Shape, frozen=True, kw_only=True):
     """Passive ejection, with Envoy's defaults.
 
-    After `consecutive_failures` failed connections in a row an endpoint is ejected for
-    `base_ejection_time` times the number of times it was ejected, at most
+    After `consecutive_failures` failed connections (or requests without a response), `consecutive_5xx`
+    responses of 500 to 599, or `consecutive_gateway_errors` of 502, 503 and 504 in a row an endpoint is
+    ejected for `base_ejection_time` times the number of times it was ejected, at most
     `max_ejection_time`; returns are looked at every `interval`. Never more than
-    `max_ejection_percent` of a Service's endpoints, but always at least one may be ejected.
+    `max_ejection_percent` of a Service's endpoints, but always at least one may be ejected. Of the
+    counts of responses, 0 is no limit (Envoy's gateway errors do not eject by default either).
     """
 
     consecutive_failures: int = 5
+    consecutive_5xx: int = 5
+    consecutive_gateway_errors: int = 0
     interval: Duration = default_duration("10s")
     base_ejection_time: Duration = default_duration("30s")
     max_ejection_time: Duration = default_duration("5m")
@@ -152,6 +163,10 @@ class TrafficPolicySpec(Shape, frozen=True, kw_only=True):
     connections: Connections = msgspec.field(default_factory=Connections)
     udp: UDPSessions = msgspec.field(default_factory=UDPSessions)
     proxy_protocol: ProxyProtocol = ProxyProtocol()
+    http: PolicyHTTP = msgspec.field(default_factory=PolicyHTTP)
+    retry: Retry | None = None
+    circuit_breaker: CircuitBreaker = CircuitBreaker()
+    rate_limit: RateLimit | None = None
 
 
 class TrafficPolicy(Resource, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from meshproxy.base.durations import Duration, Quantity
+from meshproxy.resources.http_policy import ProxyHTTP
 from meshproxy.resources.meta import Resource, Shape, default_duration, default_quantity
 
 DEFAULT_ADMIN_ADDRESS = "127.0.0.1:15000"
@@ -60,6 +61,7 @@ class ProxySpec(Shape, frozen=True, kw_only=True):
     drain_timeout: Duration = default_duration("30s")
     buffer_size: Quantity = default_quantity("256Ki")
     log: Log = Log()
+    http: ProxyHTTP = msgspec.field(default_factory=ProxyHTTP)
 
 
 class Proxy(Resource, frozen=True, kw_only=True):
