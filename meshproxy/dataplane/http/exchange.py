@@ -230,7 +230,7 @@ class Exchange(AttemptOwner):
     def _is_refused(self, cluster: Cluster) -> bool:
         """Whether the body is too large, or the rate limit reached."""
         most = cluster.config.max_request_body
-        if most is not None and self.head.length > most:
+        if most is not None and max(self.head.length, self.body.size) > most:
             self.reply(413, "PL", f"the body is larger than {most} bytes")
             return True
         wait = cluster.limiter.take(self.started) if cluster.limiter is not None else 0.0
