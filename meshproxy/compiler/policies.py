@@ -8,6 +8,7 @@ import msgspec
 
 from meshproxy.base.names import NamespacedName
 from meshproxy.compiler.diagnostics import Diagnostics
+from meshproxy.compiler.http_policies import HASHING, with_http
 from meshproxy.loader.suggestions import did_you_mean
 from meshproxy.resources import Service, TrafficPolicy
 from meshproxy.resources.policy import HealthCheck as HealthCheckResource
@@ -15,7 +16,6 @@ from meshproxy.resources.policy import OutlierDetection as OutlierResource
 from meshproxy.resources.policy import PanicMode, ProxyProtocolVersion
 from meshproxy.snapshot.model import Algorithm, Cluster, HealthCheck, OutlierDetection, Transport
 
-_HASHING = (Algorithm.SOURCE_HASH, Algorithm.MAGLEV)
 _SEND_VERSION = {None: 0, ProxyProtocolVersion.V1: 1, ProxyProtocolVersion.V2: 2}
 
 
@@ -69,7 +69,9 @@ def apply_policy(cluster: Cluster, policy: TrafficPolicy | None, diagnostics: Di
     if cluster.transport is Transport.UDP and spec.health_check and spec.health_check.port is None:
         message = f"port {cluster.port_name} of {cluster.service} is UDP: set healthCheck.port to a TCP port to check"
         diagnostics.warning(policy, "spec.healthCheck", message)
-    return _with_affinity(
+    if cluster.affinity_timeout is not None:
+        _warn_of_affinity(cluster, policy, diagnostics)
+    bound = _with_affinity(
         msgspec.structs.replace(
             cluster,
             algorithm=Algorithm(spec.load_balancing.algorithm.value),
@@ -88,11 +90,22 @@ def apply_policy(cluster: Cluster, policy: TrafficPolicy | None, diagnostics: Di
             send_proxy_protocol=_SEND_VERSION[spec.proxy_protocol.send],
         )
     )
+    return with_http(bound, policy)
+
+
+def _warn_of_affinity(cluster: Cluster, policy: TrafficPolicy, diagnostics: Diagnostics) -> None:
+    """Of what has no effect by itself the loader said so."""
+    balancing, hashes = policy.spec.load_balancing, Algorithm(policy.spec.load_balancing.algorithm.value) in HASHING
+    why = f"has no effect on {cluster.service}, whose sessionAffinity: ClientIP picks endpoints by the client's address"
+    if balancing.hash_on and hashes:
+        diagnostics.warning(policy, "spec.loadBalancing.hashOn", why)
+    if balancing.slow_start is not None and not hashes:
+        diagnostics.warning(policy, "spec.loadBalancing.slowStart", why)
 
 
 def _with_affinity(cluster: Cluster) -> Cluster:
     """A client's first pick must be the same in every worker, so it is by hash; later ones are remembered."""
-    if cluster.affinity_timeout is None or cluster.algorithm in _HASHING:
+    if cluster.affinity_timeout is None or cluster.algorithm in HASHING:
         return cluster
     return msgspec.structs.replace(cluster, algorithm=Algorithm.SOURCE_HASH)
 
@@ -122,6 +135,8 @@ def _outlier_detection(outlier: OutlierResource | None) -> OutlierDetection | No
         return None
     return OutlierDetection(
         consecutive_failures=outlier.consecutive_failures,
+        consecutive_5xx=outlier.consecutive_5xx or None,
+        consecutive_gateway_errors=outlier.consecutive_gateway_errors or None,
         interval=float(outlier.interval),
         base_ejection_time=float(outlier.base_ejection_time),
         max_ejection_time=float(outlier.max_ejection_time),

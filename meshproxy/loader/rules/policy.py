@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from meshproxy.base.errors import Finding
-from meshproxy.loader.rules import values
+from meshproxy.loader.rules import http_policy, values
 from meshproxy.loader.rules.values import finding
 from meshproxy.loader.suggestions import did_you_mean
 from meshproxy.resources.policy import (
@@ -24,6 +24,7 @@ _HOST = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]+")
 """RFC 9110 §7.2: uri-host and, if need be, a port."""
 _STATUSES = re.compile(r"([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?", re.ASCII)
 MAX_CONNECTIONS = 1_000_000
+MAX_IN_A_ROW = 1_000_000
 
 
 def check(spec: TrafficPolicySpec) -> Iterator[Finding]:
@@ -36,6 +37,7 @@ def check(spec: TrafficPolicySpec) -> Iterator[Finding]:
     if spec.outlier_detection is not None:
         yield from _check_outlier(spec.outlier_detection)
     yield from _check_connections(spec.connections)
+    yield from http_policy.check(spec)
     yield from finding("spec.udp.timeout", values.positive_duration(spec.udp.timeout))
     yield from finding("spec.udp.max", values.in_range(spec.udp.max, 1, MAX_CONNECTIONS))
 
@@ -82,7 +84,10 @@ def _check_http(http: HTTPHealthCheck, field: str) -> Iterator[Finding]:
 
 def _check_outlier(outlier: OutlierDetection) -> Iterator[Finding]:
     field = "spec.outlierDetection"
-    yield from finding(f"{field}.consecutiveFailures", values.in_range(outlier.consecutive_failures, 1, 1_000_000))
+    yield from finding(f"{field}.consecutiveFailures", values.in_range(outlier.consecutive_failures, 1, MAX_IN_A_ROW))
+    yield from finding(f"{field}.consecutive5xx", values.in_range(outlier.consecutive_5xx, 0, MAX_IN_A_ROW))
+    in_a_row = values.in_range(outlier.consecutive_gateway_errors, 0, MAX_IN_A_ROW)
+    yield from finding(f"{field}.consecutiveGatewayErrors", in_a_row)
     yield from finding(f"{field}.interval", values.positive_duration(outlier.interval))
     yield from finding(f"{field}.baseEjectionTime", values.positive_duration(outlier.base_ejection_time))
     yield from finding(f"{field}.maxEjectionPercent", values.in_range(outlier.max_ejection_percent, 0, 100))
