@@ -12,8 +12,8 @@ class Member:
     `key` is its stable identity (``10.0.0.1:8080``), which hashing algorithms use so that
     every proxy agrees. `weight`, 0 to 65535, is its share; 0 means never. `active` counts
     what `Balancer.acquire` began and `release` has not ended. `available` is false while it
-    must not be picked; only `Balancer.set_available` changes it once it is a member. `place`
-    belongs to the balancer.
+    must not be picked. Once it is a member only `Balancer.set_available` changes that, and only
+    `Balancer.set_weight` the weight. `place` belongs to the balancer.
     """
 
     __slots__ = ("active", "available", "key", "place", "weight")
@@ -61,6 +61,13 @@ class Balancer(Protocol[M]):
 
     def set_available(self, member: M, available: bool) -> None:
         """Let `member` be picked or not; O(1), and nothing when it is so already."""
+        ...
+
+    def set_weight(self, member: M, weight: int) -> None:
+        """Change the weight of `member` from one above 0 to another; O(1) but for the number of weights.
+
+        Algorithms that hash heed it at the next `replace`.
+        """
         ...
 
     @property

@@ -35,24 +35,27 @@ Building = Generator[None, None, HashTable]
 class Hashed(Membership[M]):
     """Finds members by a table from a hash to the owner's key. Their `place` is not used."""
 
-    __slots__ = ("_remnant", "_table")
+    __slots__ = ("_built_for", "_remnant", "_table")
 
     def __init__(self) -> None:
         super().__init__()
         self._table: HashTable | None = None
+        self._built_for: dict[str, int] = {}
+        """The weights by key that the table was made of."""
         self._remnant: HashTable | None = None
 
     def replace(self, members: Sequence[M]) -> Iterator[None]:
         wanted = _weights(members)
         yield
         table = self._table
-        if wanted != _weights(self._members.values()):
+        if wanted != self._built_for:
             yield
             table = (yield from self._build(wanted)) if wanted else None
         if self._table is None:
             self._table = table
         yield from self._admit(members)
         self._table = table
+        self._built_for = wanted
         self._remnant = None
         yield from self._dismiss_others({member.key for member in members})
 

@@ -82,6 +82,16 @@ class Membership(ABC, Generic[M]):
             self._pickable -= 1
             self._leave(member)
 
+    def set_weight(self, member: M, weight: int) -> None:
+        if weight == member.weight:
+            return
+        pickable = member.available and self._members.get(member.key) is member
+        if pickable:
+            self._leave(member)
+        member.weight = weight
+        if pickable:
+            self._enter(member)
+
     @abstractmethod
     def pick(self, key: int) -> M | None: ...
 

@@ -15,6 +15,7 @@ from meshproxy.base.stable_hash import stable_hash
 from meshproxy.dataplane.affinity import AffinityTable
 from meshproxy.dataplane.http.pool import Pool
 from meshproxy.dataplane.outliers import FailingSink, OutlierCounts
+from meshproxy.dataplane.slow_start import Ramps
 from meshproxy.dataplane.upstream import Upstream
 from meshproxy.snapshot import model
 from meshproxy.snapshot.http import RateLimit
@@ -64,6 +65,7 @@ class Cluster:
         self._pending: deque[Waiting] = deque()
         self.affinity: AffinityTable | None = None
         self.pool = Pool(self)
+        self._ramps = Ramps(now, self._schedule, self._find, self._set_weight)
         self.limiter: TokenBucket | None = None
         self._rate_limit: RateLimit | None = None
         self._set_config(config)
@@ -75,6 +77,7 @@ class Cluster:
         self._limit = min(limits) if limits else None
         self._outliers = OutlierCounts(config.name, config.outlier_detection, self._report_failing)
         self._set_rate_limit(config.rate_limit)
+        self._ramps.configure(None if self._hashing else config.slow_start)
         timeout = config.affinity_timeout
         if timeout is None:
             self.affinity = None
@@ -123,31 +126,31 @@ class Cluster:
             self.touched.discard(old)
             self.touched.add(upstream)
             upstream.available = False
+            self._ramps.adjust(upstream)
             self._balancer_of(upstream).set_available(upstream, old.available)
 
     def update_endpoints(self, put: Sequence[model.Endpoint], removed: Collection[str]) -> Iterator[None]:
-        """Add, change and remove endpoints, in steps as `Balancer.replace`; others are not touched."""
+        """Add, change and remove endpoints, in steps as `Balancer.replace`; others are not touched.
+
+        Newcomers start slowly, but for the first ones: those may have been there before this worker was.
+        """
         upstreams = dict(self.upstreams)
+        is_first = not upstreams
         gone = [upstreams.pop(endpoint_id) for endpoint_id in removed if endpoint_id in upstreams]
         yield from self._close_to_new(gone)
-        replaced: list[tuple[Upstream, Upstream]] = []
+        changed: list[tuple[Upstream | None, Upstream]] = []
         for count, endpoint in enumerate(put, 1):
             old = upstreams.get(endpoint.id)
             upstreams[endpoint.id] = new = self._put(old, endpoint)
-            if old is not None and old is not new:
-                replaced.append((old, new))
+            if old is not new:
+                changed.append((old, new))
             if not count % STEP:
                 yield
         self.upstreams = upstreams
+        if not is_first:
+            yield from self._ramp(changed)
         yield from self._replace_members()
-        while replaced:  # and emptied on the way: 10,000 objects that end at once are a pause, too
-            old, new = replaced.pop()
-            # What was picked in between the steps is still on the old one.
-            for _ in range(new.take_in(old)):
-                self.acquire(new)
-            self.touched.discard(old)
-            if not len(replaced) % STEP:
-                yield
+        yield from self._relieve(changed)
         self._healthy = sum(1 for each in upstreams.values() if each.healthy and each.weight)
         self._settle_panic()
         self._departed = {key: upstream for key, upstream in self._departed.items() if upstream.active}
@@ -163,6 +166,27 @@ class Cluster:
             if not len(gone) % STEP:
                 yield
 
+    def _ramp(self, changed: Sequence[tuple[Upstream | None, Upstream]]) -> Iterator[None]:
+        """Give the new ones the weights to begin, or go on, with before they can be picked."""
+        for count, (old, new) in enumerate(changed, 1):
+            if old is None or not old.weight:
+                self._ramps.begin(new)
+            else:
+                self._ramps.adjust(new)
+            if not count % STEP:
+                yield
+
+    def _relieve(self, changed: list[tuple[Upstream | None, Upstream]]) -> Iterator[None]:
+        """What was picked in between the steps is still on the old ones: let the new ones have it."""
+        while changed:  # and emptied on the way: 10,000 objects that end at once are a pause, too
+            old, new = changed.pop()
+            if old is not None:
+                for _ in range(new.take_in(old)):
+                    self.acquire(new)
+                self.touched.discard(old)
+            if not len(changed) % STEP:
+                yield
+
     def _close_to_new(self, gone: Sequence[Upstream]) -> Iterator[None]:
         """Pick those that go no more, ahead of a hash table's rebuilding, which may take a second.
 
@@ -176,7 +200,7 @@ class Cluster:
                 yield
 
     def _put(self, old: Upstream | None, endpoint: model.Endpoint) -> Upstream:
-        if old is not None and (old.weight, old.endpoint.priority) == (endpoint.weight, endpoint.priority):
+        if old is not None and (old.endpoint.weight, old.endpoint.priority) == (endpoint.weight, endpoint.priority):
             old.adopt(endpoint)
             return old
         upstream = Upstream(endpoint)
@@ -223,8 +247,12 @@ class Cluster:
         upstream.failures = 0
         if upstream.weight:
             self._healthy += 1 if healthy else -1
+        if healthy:
+            self._ramps.begin(upstream)
         if not self.panicking:
             self._balancer_of(upstream).set_available(upstream, healthy)
+        if not healthy:
+            self._ramps.end(upstream)
         self._settle_panic()
         if not healthy and self.config.transport is model.Transport.UDP and not self.panicking:
             upstream.tell_gone(self._now())
@@ -246,6 +274,23 @@ class Cluster:
             if priority == upstream.endpoint.priority:
                 return balancer
         raise KeyError(upstream.key)
+
+    # -- slow start ----------------------------------------------------------------------
+
+    def _find(self, endpoint_id: str) -> Upstream | None:
+        return self.upstreams.get(endpoint_id)
+
+    def _set_weight(self, upstream: Upstream, weight: int) -> None:
+        for priority, balancer in self._levels:
+            if priority == upstream.endpoint.priority:
+                balancer.set_weight(upstream, weight)
+                return
+        upstream.weight = weight  # its level comes later
+
+    def _schedule(self, delay: float, callback: Callable[[], None]) -> object:
+        return self.pool.reactor.wheel.schedule(delay, callback)
+
+    # -- outliers ------------------------------------------------------------------------
 
     def failed(self, upstream: Upstream, reason: str, timeout: bool = False) -> None:
         """A connection to `upstream` did not open."""

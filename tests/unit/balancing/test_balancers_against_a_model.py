@@ -95,6 +95,11 @@ class Comparison(RuleBasedStateMachine):
         if key in self.members:
             self.balancer.set_available(self.members[key], available)
 
+    @rule(key=st.sampled_from(KEYS), weight=WEIGHTS.filter(bool))
+    def set_weight(self, key: str, weight: int) -> None:
+        if key in self.members and self.members[key].weight:
+            self.balancer.set_weight(self.members[key], weight)
+
     @rule(client=st.integers(0, 2**64 - 1))
     def connect(self, client: int) -> None:
         member = self.balancer.pick(client)
