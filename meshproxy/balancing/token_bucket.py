@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+_ONE = 1.0 - 1e-6
+"""What counts as a token: sums of a clock's differences are a little off. What was lent so is missing afterwards."""
+
 
 class TokenBucket:
     """`burst` tokens at most, `requests` new ones every `interval` seconds; each `take` needs one.
@@ -24,7 +27,7 @@ class TokenBucket:
             self._tokens = min(self._burst, self._tokens + (now - self._updated) * self._rate)
         if self._updated is None or now > self._updated:
             self._updated = now
-        if self._tokens >= 1.0:
+        if self._tokens >= _ONE:
             self._tokens -= 1.0
             return 0.0
         return (1.0 - self._tokens) / self._rate

@@ -244,7 +244,7 @@ class Cluster:
         if upstream is None or upstream.healthy is healthy:
             return
         upstream.healthy = healthy
-        upstream.failures = 0
+        upstream.failures = upstream.server_errors = upstream.gateway_errors = 0
         if upstream.weight:
             self._healthy += 1 if healthy else -1
         if healthy:
@@ -300,7 +300,7 @@ class Cluster:
         self._outliers.failed(upstream, f"connections failed in a row: {reason}")
 
     def succeeded(self, upstream: Upstream) -> None:
-        """A connection to `upstream` opened."""
+        """A connection to `upstream` opened, which is all that can be said of bytes that are not HTTP."""
         upstream.failures = 0
 
     def request_failed(self, upstream: Upstream, reason: str) -> None:

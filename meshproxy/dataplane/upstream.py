@@ -74,7 +74,8 @@ class Upstream(Member):
     def take_over(self, old: Upstream) -> None:
         """Take the place of `old`, the same endpoint: its state, its counts and its connections."""
         self.active, self.available = old.active, old.available
-        self.failures, self.healthy, self.reported = old.failures, old.healthy, old.reported
+        self.failures, self.server_errors, self.gateway_errors = old.failures, old.server_errors, old.gateway_errors
+        self.healthy, self.reported = old.healthy, old.reported
         self.take_in(old)
 
     def take_in(self, old: Upstream) -> int:

@@ -92,9 +92,8 @@ class Pool:
         connection.release()
 
     def connected(self, connection: UpstreamConnection) -> None:
-        """A connection opened."""
+        """A connection opened. (Only a response says that the endpoint works: many hang up on every request.)"""
         connection.upstream.connections += 1
-        self.cluster.succeeded(connection.upstream)
 
     def keep(self, connection: UpstreamConnection) -> bool:
         """Keep a connection for the next request, if it may be used for one more."""
