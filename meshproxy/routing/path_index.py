@@ -6,11 +6,12 @@ the longer pattern first.
 
 from __future__ import annotations
 
+from bisect import insort
 from typing import Generic, TypeVar
 
 from meshproxy.base.regex import Pattern, compile_pattern
 from meshproxy.routing.api import Request
-from meshproxy.routing.conditions import Conditions
+from meshproxy.routing.conditions import Conditions, Seen
 from meshproxy.snapshot.routes import PathKind, RouteMatch, Rule
 
 T = TypeVar("T")
@@ -19,7 +20,7 @@ T = TypeVar("T")
 class Candidate(Generic[T]):
     """One match of a rule. `target` is what the caller made of the rule."""
 
-    __slots__ = ("_order", "conditions", "match", "prefix", "rule", "target")
+    __slots__ = ("_order", "conditions", "match", "pattern", "prefix", "rule", "target")
 
     def __init__(self, rule: Rule, match: RouteMatch, target: T, order: int) -> None:
         self.rule = rule
@@ -29,6 +30,7 @@ class Candidate(Generic[T]):
         self.conditions = conditions if conditions.any else None
         self.prefix = match.path.encode()
         """The path as the match has it, which a rewrite may replace."""
+        self.pattern: Pattern | None = compile_pattern(match.path) if match.path_kind is PathKind.REGEX else None
         method, headers, cookies, query = conditions.rank
         self._order = (not method, -headers, -cookies, -query, order)
 
@@ -45,45 +47,40 @@ class PathIndex(Generic[T]):
 
     def __init__(self) -> None:
         self._exact: dict[bytes, list[Candidate[T]]] = {}
-        self._patterns: list[tuple[int, Pattern, list[Candidate[T]]]] = []
+        self._patterns: list[Candidate[T]] = []
         self._prefixes: dict[bytes, list[Candidate[T]]] = {}
         self._longest = 0
 
     def add(self, candidate: Candidate[T]) -> None:
-        """Add one; `sort` comes before the first `find`."""
         match = candidate.match
         if match.path_kind is PathKind.EXACT:
-            self._exact.setdefault(candidate.prefix, []).append(candidate)
+            insort(self._exact.setdefault(candidate.prefix, []), candidate, key=_order)
         elif match.path_kind is PathKind.PREFIX:
             prefix = candidate.prefix.rstrip(b"/")
-            self._prefixes.setdefault(prefix, []).append(candidate)
+            insort(self._prefixes.setdefault(prefix, []), candidate, key=_order)
             self._longest = max(self._longest, len(prefix))
         else:
-            self._patterns.append((-len(match.path), compile_pattern(match.path), [candidate]))
-
-    def sort(self) -> None:
-        for candidates in (*self._exact.values(), *self._prefixes.values()):
-            if len(candidates) > 1:
-                candidates.sort(key=_order)
-        self._patterns.sort(key=_pattern_order)
+            insort(self._patterns, candidate, key=_pattern_order)
 
     def find(self, request: Request) -> Candidate[T] | None:
         """The candidate that goes before all others that match `request`."""
         path = request.path
+        seen: Seen = {}
         if self._exact:
             found = self._exact.get(path)
             if found is not None:
                 for candidate in found:
-                    if candidate.conditions is None or candidate.conditions.hold(request):
+                    if candidate.conditions is None or candidate.conditions.hold(request, seen):
                         return candidate
-        for _, pattern, alone in self._patterns:
-            if pattern.fullmatch(path) is not None:
-                candidate = alone[0]
-                if candidate.conditions is None or candidate.conditions.hold(request):
-                    return candidate
-        return self._find_prefix(path, request)
+        for candidate in self._patterns:
+            pattern = candidate.pattern
+            if pattern is None or pattern.fullmatch(path) is None:
+                continue
+            if candidate.conditions is None or candidate.conditions.hold(request, seen):
+                return candidate
+        return self._find_prefix(path, request, seen)
 
-    def _find_prefix(self, path: bytes, request: Request) -> Candidate[T] | None:
+    def _find_prefix(self, path: bytes, request: Request, seen: Seen) -> Candidate[T] | None:
         """Look from the longest prefix that there is to the shortest, segment by segment."""
         prefixes, longest = self._prefixes, self._longest
         if len(path) > longest and path[longest : longest + 1] != b"/":
@@ -94,7 +91,7 @@ class PathIndex(Generic[T]):
             found = prefixes.get(path)
             if found is not None:
                 for candidate in found:
-                    if candidate.conditions is None or candidate.conditions.hold(request):
+                    if candidate.conditions is None or candidate.conditions.hold(request, seen):
                         return candidate
             if not path:
                 return None
@@ -105,5 +102,5 @@ def _order(candidate: Candidate[T]) -> tuple[bool, int, int, int, int]:
     return candidate.order
 
 
-def _pattern_order(entry: tuple[int, Pattern, list[Candidate[T]]]) -> tuple[int, tuple[bool, int, int, int, int]]:
-    return entry[0], entry[2][0].order
+def _pattern_order(candidate: Candidate[T]) -> tuple[int, tuple[bool, int, int, int, int]]:
+    return -len(candidate.match.path), candidate.order
