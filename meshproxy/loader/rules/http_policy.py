@@ -126,7 +126,7 @@ def _check_hash_on(hash_on: HashOn, field: str) -> Iterator[Finding]:
 def _check_slow_start(slow_start: SlowStart, field: str) -> Iterator[Finding]:
     yield from finding(f"{field}.window", values.positive_duration(slow_start.window))
     if not 0 < slow_start.aggression <= 100:
-        message = f"{slow_start.aggression} is out of range; it must be above 0, and 100 at most"
+        message = f"{slow_start.aggression:g} is out of range; it must be above 0, and 100 at most"
         yield Finding(field=f"{field}.aggression", message=message)
     yield from finding(f"{field}.minWeightPercent", _percentage(slow_start.min_weight_percent))
 
