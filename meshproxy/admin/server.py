@@ -17,16 +17,16 @@ import msgspec
 from aiohttp import web
 
 from meshproxy import __version__
-from meshproxy.admin import documents
+from meshproxy.admin.documents import clusters, endpoints, listeners, services, status
 from meshproxy.admin.view import ProxyView
 from meshproxy.base.addresses import SocketAddress
 
 LISTS: dict[str, Callable[[ProxyView], Iterable[Any]]] = {
-    "services": documents.services,
-    "endpoints": documents.endpoints,
-    "workloads": documents.workloads,
-    "listeners": documents.listeners,
-    "clusters": documents.clusters,
+    "services": services.rows,
+    "endpoints": endpoints.rows,
+    "workloads": lambda view: view.snapshot().workloads,
+    "listeners": listeners.rows,
+    "clusters": clusters.rows,
 }
 _OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:]+)(:\d+)?")
@@ -140,7 +140,7 @@ class AdminServer:
         return _json({"endpoints": endpoints, "listeners": listeners})
 
     async def _status(self, request: web.Request) -> web.Response:
-        return _json(documents.status(self._view))
+        return _json(status.document(self._view))
 
     async def _drain(self, request: web.Request) -> web.Response:
         self._view.drain()

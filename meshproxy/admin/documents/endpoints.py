@@ -1,0 +1,99 @@
+"""Endpoints of Services."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from meshproxy.admin.documents.row import Row, owner_of
+from meshproxy.admin.view import ProxyView
+from meshproxy.snapshot.model import Cluster, Endpoint, ServiceView
+from meshproxy.telemetry.totals import EndpointTotals
+
+
+class EndpointRow(Row, frozen=True, kw_only=True):
+    """`age` is seconds in this status, None where nothing is known; bytes are payload."""
+
+    namespace: str
+    service: str
+    port: str
+    cluster: str
+    name: str
+    address: str
+    status: str
+    usable: bool
+    reason: str
+    age: float | None
+    weight: int
+    priority: int
+    zone: str
+    node: str
+    active: int
+    connections: int
+    connect_failures: int
+    sent: int
+    received: int
+
+
+def rows(view: ProxyView) -> Iterator[EndpointRow]:
+    """Each endpoint of each port of each Service; those that get no traffic by condition last."""
+    snapshot, totals = view.snapshot(), view.endpoint_totals()
+    clusters = {cluster.name: cluster for cluster in snapshot.clusters}
+    for assignment in snapshot.assignments:
+        cluster = clusters[assignment.cluster]
+        for endpoint in assignment.endpoints:
+            counts = totals.get((assignment.cluster, endpoint.id), EndpointTotals())
+            yield _endpoint(view, cluster, endpoint, counts)
+    for service in snapshot.services:
+        for endpoint in service.not_ready:
+            yield _not_ready(service, endpoint)
+
+
+def _endpoint(view: ProxyView, cluster: Cluster, endpoint: Endpoint, counts: EndpointTotals) -> EndpointRow:
+    health = view.health(cluster.name, endpoint.id)
+    namespace, service = owner_of(cluster.service)
+    known = bool(health.since)
+    return EndpointRow(
+        namespace=namespace,
+        service=service,
+        port=cluster.port_name,
+        cluster=cluster.name,
+        name=endpoint.name,
+        address=endpoint.id,
+        status="Terminating" if endpoint.terminating else health.status.value,
+        usable=health.usable,
+        reason=health.reason,
+        age=view.now() - health.since if known else None,
+        weight=endpoint.weight,
+        priority=endpoint.priority,
+        zone=endpoint.zone,
+        node=endpoint.node,
+        active=counts.active,
+        connections=counts.connections,
+        connect_failures=counts.connect_failures,
+        sent=counts.sent,
+        received=counts.received,
+    )
+
+
+def _not_ready(service: ServiceView, endpoint: Endpoint) -> EndpointRow:
+    return EndpointRow(
+        namespace=service.namespace,
+        service=service.name,
+        port="",
+        cluster="",
+        name=endpoint.name,
+        address=endpoint.id,
+        status="NotReady",
+        usable=False,
+        reason="not ready by its conditions",
+        age=None,
+        weight=endpoint.weight,
+        priority=endpoint.priority,
+        zone=endpoint.zone,
+        node=endpoint.node,
+        active=0,
+        connections=0,
+        connect_failures=0,
+        sent=0,
+        received=0,
+    )

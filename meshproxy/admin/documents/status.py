@@ -1,0 +1,40 @@
+"""How the proxy does."""
+
+from __future__ import annotations
+
+from meshproxy import __version__
+from meshproxy.admin.documents.row import Row
+from meshproxy.admin.view import ConfigStatus, ProxyView, SourceState, WorkerStatus
+from meshproxy.base.errors import Finding
+
+
+class StatusDocument(Row, frozen=True, kw_only=True):
+    version: str
+    name: str
+    uptime: float
+    ready: bool
+    reason: str
+    config: ConfigStatus
+    workers: tuple[WorkerStatus, ...]
+    sources: tuple[SourceState, ...]
+    listeners: int
+    failed_listeners: dict[str, str]
+    diagnostics: tuple[Finding, ...]
+
+
+def document(view: ProxyView) -> StatusDocument:
+    snapshot = view.snapshot()
+    reason = view.not_ready_reason()
+    return StatusDocument(
+        version=__version__,
+        name=snapshot.settings.name,
+        uptime=view.uptime(),
+        ready=not reason,
+        reason=reason,
+        config=view.config(),
+        workers=view.workers(),
+        sources=view.sources(),
+        listeners=len(snapshot.listeners),
+        failed_listeners=dict(view.listener_problems()),
+        diagnostics=view.diagnostics(),
+    )
