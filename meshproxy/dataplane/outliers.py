@@ -35,12 +35,12 @@ class OutlierCounts:
         upstream.failures = 0
         upstream.server_errors += 1
         if self._5xx and upstream.server_errors % self._5xx == 0:
-            what = f"responses of 500 to 599, the last one {status}"
+            what = f"responses of 500 to 599 in a row, the last one {status}"
             self._report(self._cluster, upstream, upstream.server_errors, what)
         if status not in GATEWAY_ERRORS:
             upstream.gateway_errors = 0
             return
         upstream.gateway_errors += 1
         if self._gateway_errors and upstream.gateway_errors % self._gateway_errors == 0:
-            what = f"gateway errors, the last one {status}"
+            what = f"gateway errors in a row, the last one {status}"
             self._report(self._cluster, upstream, upstream.gateway_errors, what)

@@ -211,8 +211,8 @@ async def test_failures_in_a_row_are_reported(plane: HTTPPlane, make_origin: Mak
     for _ in range(4):
         await client.get()
     assert [(each.failures, each.reason) for each in plane.failing] == [
-        (3, "gateway errors, the last one 502"),
-        (4, "responses of 500 to 599, the last one 502"),
+        (3, "gateway errors in a row, the last one 502"),
+        (4, "responses of 500 to 599 in a row, the last one 502"),
     ]
 
 
