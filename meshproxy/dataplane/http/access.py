@@ -14,19 +14,20 @@ MAX_FIELD = 2048
 """Characters of one field that are kept."""
 
 
-def record(exchange: Exchange, seconds: float) -> None:
-    """Keep what the access log says of `exchange`."""
-    head, frontend, context = exchange.head, exchange.frontend, exchange.context
+def record(exchange: Exchange, tried_at: float, seconds: float) -> None:
+    """Keep what the access log says of `exchange`, whose last try began at `tried_at`."""
+    head, client, rule, cluster = exchange.head, exchange.client, exchange.rule, exchange.cluster
+    frontend, context = client.frontend, client.frontend.context
     context.record(
         AccessRecord(
             started=context.wall + exchange.started,
             seconds=seconds,
             listener=frontend.name,
-            rule=exchange.rule_name,
-            cluster=exchange.cluster_name,
+            rule=rule.name if rule is not None else "",
+            cluster=cluster.config.name if cluster is not None else "",
             endpoint=exchange.endpoint,
             client=exchange.client_address,
-            peer=exchange.peer,
+            peer=client.facts.address,
             method=_text(head.method),
             host=_text(head.authority),
             target=_text(head.target),
@@ -37,7 +38,7 @@ def record(exchange: Exchange, seconds: float) -> None:
             received=exchange.body.size,
             sent=exchange.sent,
             attempts=exchange.attempts,
-            upstream_seconds=exchange.upstream_seconds,
+            upstream_seconds=exchange.responded - tried_at if exchange.responding else -1.0,
             request_id=_text(exchange.request_id),
             user_agent=_field(head, b"user-agent"),
             referer=_field(head, b"referer"),

@@ -9,8 +9,11 @@ from itertools import accumulate
 from meshproxy.dataplane.cluster import Cluster
 from meshproxy.dataplane.http.cors import CORSPolicy
 from meshproxy.dataplane.http.counters import RequestCounters
+from meshproxy.dataplane.http.forwarding import edited_request_head
 from meshproxy.dataplane.http.header_edits import HeaderEdit, edits
 from meshproxy.dataplane.http.persistence import Persistence
+from meshproxy.dataplane.http.redirects import rewritten_target
+from meshproxy.protocols.http1.request import RequestHead
 from meshproxy.snapshot.routes import NO_FILTERS, Backend, Filters, HeaderMutation, Mirror, Redirect, Rewrite, Rule
 
 _CORS_FIELDS = HeaderMutation(
@@ -60,6 +63,13 @@ class BackendAction:
         self.response_edits: tuple[HeaderEdit, ...] = taken + edits(rule.response_headers, own.response_headers)
         self.mirrors = tuple(MirrorAction(each, clusters[each.cluster]) for each in (*rule.mirrors, *own.mirrors))
         self.edited = bool(self.rewrite or self.request_edits)
+
+    def edited_head(self, head: RequestHead, told: bytes, believed: bool, default_host: bytes, prefix: bytes) -> bytes:
+        """The request's head with the filters' edits; `prefix` is what the rule matched."""
+        rewrite = self.rewrite
+        target = rewritten_target(rewrite.path if rewrite else None, head, prefix)
+        host = rewrite.hostname.encode() if rewrite and rewrite.hostname else None
+        return edited_request_head(head, told, believed, default_host, target, host, self.request_edits)
 
 
 class RuleAction:

@@ -34,7 +34,7 @@ class CORSPolicy:
         return field(b"access-control-allow-origin", origin) + field(b"vary", b"origin") + credentials
 
     def preflight(self, head: RequestHead) -> bytes | None:
-        """The field lines that answer a preflight; None where the request is none.
+        """The field lines, each with its line end, that answer a preflight; None where the request is none.
 
         An origin that is not allowed gets none of them, which to a browser means no.
         """
@@ -53,7 +53,7 @@ class CORSPolicy:
         headers = self._wildcard(self._headers, asked)
         if headers:
             lines += field(b"access-control-allow-headers", headers)
-        return lines + field(b"access-control-max-age", self._max_age)
+        return (lines + field(b"access-control-max-age", self._max_age))[2:] + b"\r\n"
 
     def _wildcard(self, allowed: bytes, asked: bytes) -> bytes:
         """``*`` means nothing to a browser that sends credentials: then what was asked for is repeated."""

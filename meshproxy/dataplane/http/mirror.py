@@ -27,7 +27,7 @@ def mirror_request(exchange: Exchange, backend: BackendAction) -> None:
     """Send copies of a complete request to those of the backend's mirrors whose turn it is."""
     if not exchange.body.is_kept:
         return
-    random = exchange.context.random
+    random = exchange.client.frontend.context.random
     for mirror in backend.mirrors:
         if mirror.share >= 1 or random() < mirror.share:
             upstream = mirror.cluster.pick(exchange.client_address)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from meshproxy.base.addresses import host_port
+from meshproxy.dataplane.http.header_edits import HeaderEdit, apply_all
 from meshproxy.protocols.http1.request import RequestHead
 from meshproxy.routing.paths import replace_prefix
 from meshproxy.snapshot.routes import PathRewrite, Redirect
@@ -21,6 +24,13 @@ def location(redirect: Redirect, head: RequestHead, prefix: bytes, listener_port
         host = host if host.startswith("[") else host_port(host, port).removesuffix(f":{port}")
         host = f"{host}:{port}"
     return f"{scheme}://{host}".encode("latin-1") + rewritten_target(redirect.path, head, prefix)
+
+
+def redirect_fields(
+    redirect: Redirect, edits: Sequence[HeaderEdit], head: RequestHead, prefix: bytes, listener_port: int
+) -> bytes:
+    """The field lines of a redirect's answer, each with its line end; `edits` are the rule's for responses."""
+    return apply_all(edits, b"\r\nlocation: " + location(redirect, head, prefix, listener_port))[2:] + b"\r\n"
 
 
 def rewritten_target(path: PathRewrite | None, head: RequestHead, prefix: bytes) -> bytes:

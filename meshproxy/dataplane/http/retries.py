@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from meshproxy.dataplane.cluster import Cluster
+from meshproxy.dataplane.http.request_body import KeptBody
 from meshproxy.dataplane.upstream import Upstream
 from meshproxy.snapshot.routes import RetryCondition, RetryPolicy
 
@@ -19,15 +20,18 @@ MAX_BACKOFF = 10
 class Retries:
     """The tries of one request so far. `count` are retries by policy, `tried` the endpoints to be passed over."""
 
-    __slots__ = ("_connect_failures", "_policy", "_stale", "count", "tried")
+    __slots__ = ("_body", "_connect_failures", "_is_idempotent", "_policy", "_stale", "count", "tried")
 
-    def __init__(self) -> None:
+    def __init__(self, body: KeptBody) -> None:
+        self._body = body
         self._policy: RetryPolicy | None = None
-        self.begin(None)
+        self._is_idempotent = False
+        self.begin(None, b"")
 
-    def begin(self, policy: RetryPolicy | None) -> None:
+    def begin(self, policy: RetryPolicy | None, method: bytes) -> None:
         """A new request."""
         self._policy = policy
+        self._is_idempotent = method in IDEMPOTENT
         self.count = self._connect_failures = self._stale = 0
         self.tried: tuple[Upstream, ...] = ()
 
@@ -38,7 +42,7 @@ class Retries:
     def replaces_stale(self) -> bool:
         """Whether a try on a connection that was closed already may be forgotten."""
         self._stale += 1
-        return self._stale <= STALE_TRIES
+        return self._may_send_again() and self._stale <= STALE_TRIES
 
     def moves_on(self, cluster: Cluster, upstream: Upstream) -> bool:
         """Whether another endpoint is tried because `upstream` could not be connected to, as L4 does it."""
@@ -48,7 +52,23 @@ class Retries:
         self.tried = (*self.tried, upstream)
         return True
 
-    def allows(self, condition: RetryCondition, cluster: Cluster, status: int = 0) -> bool:
+    def follows_failure(self, cluster: Cluster, flag: str) -> bool:
+        """Whether one more try follows a failed one. Any method may be tried where nothing of it was sent (UF)."""
+        if flag == "UF":
+            return self._body.is_kept and self._allows(RetryCondition.CONNECT_FAILURE, cluster)
+        return flag == "UC" and self._may_send_again() and self._allows(RetryCondition.RESET, cluster)
+
+    def follows_timeout(self, cluster: Cluster) -> bool:
+        return self._may_send_again() and self._allows(RetryCondition.TIMEOUT, cluster)
+
+    def follows_status(self, cluster: Cluster, status: int) -> bool:
+        """A status that the policy lists says that any method may be sent again."""
+        return self._body.is_kept and self._allows(RetryCondition.STATUS, cluster, status)
+
+    def _may_send_again(self) -> bool:
+        return self._is_idempotent and self._body.is_kept
+
+    def _allows(self, condition: RetryCondition, cluster: Cluster, status: int = 0) -> bool:
         """Whether policy, attempts and the cluster's budget allow one more try."""
         policy = self._policy
         if policy is None or condition not in policy.conditions or self.count >= policy.attempts:
@@ -56,6 +76,10 @@ class Retries:
         if status and status not in policy.statuses:
             return False
         return cluster.pool.may_retry()
+
+    def flags(self, flag: str) -> str:
+        """`flag`, and that retries did not help."""
+        return f"{flag},URX" if self.count else flag
 
     def begin_retry(self, cluster: Cluster, upstream: Upstream, random: Callable[[], float]) -> float:
         """Count one more try, away from `upstream`; returns the pause before it, in seconds."""

@@ -50,13 +50,14 @@ async def test_no_rule_is_a_404(plane: HTTPPlane, make_origin: MakeOrigin) -> No
 async def test_cookies_headers_and_queries_choose(plane: HTTPPlane, make_origin: MakeOrigin) -> None:
     origins = tuple([await make_origin(named(name)) for name in (b"0", b"1", b"2", b"3")])
     beta, version = ValueMatch(name="beta", value="1"), ValueMatch(name="x-v", value="v[0-9]+", regex=True)
+    query = ValueMatch(name="a b", value="ü")
     plane.route(
         rule(),
         rule(name="c", matches=matching(cookies=(beta,)), backends=(Backend(cluster="c1"),)),
         rule(name="h", matches=matching(headers=(version,)), backends=(Backend(cluster="c2"),)),
-        rule(name="q", matches=matching(query_params=(ValueMatch(name="a b", value="ü"),)), backends=(Backend(cluster="c3"),)),
+        rule(name="q", matches=matching(query_params=(query,)), backends=(Backend(cluster="c3"),)),
         origins=origins,
-    )  # fmt: skip
+    )
     client = await plane.connect()
     assert (await client.get()).body == b"0"
     assert (await client.get(b"/", b"Cookie: a=b; beta=1")).body == b"1"
