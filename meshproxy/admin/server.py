@@ -17,7 +17,7 @@ import msgspec
 from aiohttp import web
 
 from meshproxy import __version__
-from meshproxy.admin.documents import clusters, endpoints, listeners, services, status
+from meshproxy.admin.documents import clusters, endpoints, listeners, routes, services, status
 from meshproxy.admin.view import ProxyView
 from meshproxy.base.addresses import SocketAddress
 
@@ -25,6 +25,7 @@ LISTS: dict[str, Callable[[ProxyView], Iterable[Any]]] = {
     "services": services.rows,
     "endpoints": endpoints.rows,
     "workloads": lambda view: view.snapshot().workloads,
+    "routes": routes.rows,
     "listeners": listeners.rows,
     "clusters": clusters.rows,
 }

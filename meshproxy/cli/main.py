@@ -12,6 +12,7 @@ COMMANDS = {
     "run": "Run the proxy.",
     "validate": "Check manifests, and explain what is wrong with them.",
     "schema": "Print the JSON Schema of the manifests, for editors.",
+    "route": "Explain which rule a request takes.",
     "demo": "Show a Service with three endpoints at work.",
     "get": "List services, endpoints, workloads, listeners, clusters, or the config.",
     "describe": "Show one thing in detail.",
@@ -44,5 +45,5 @@ def main() -> None:
     """A Kubernetes Service for programs outside Kubernetes.
 
     `run`, `validate`, `schema` and `demo` work on files; the others ask a running proxy's
-    admin API (--admin, MESHPROXY_ADMIN, or 127.0.0.1:15000).
+    admin API (--admin, MESHPROXY_ADMIN, or 127.0.0.1:15000). `route` does either.
     """

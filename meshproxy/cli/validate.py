@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 
 import click
 import msgspec
 
 from meshproxy.base.errors import Finding, Severity, errors_in
-from meshproxy.compiler.compile import compile_resources
-from meshproxy.loader.files import read_paths
-from meshproxy.loader.load import SourceText, load
-from meshproxy.loader.places import attach
+from meshproxy.cli.manifests import read_manifests
 
 
 @click.command()
@@ -24,7 +20,7 @@ def command(paths: tuple[str, ...], output: str) -> None:
 
     PATH is a file, a directory, or - for standard input. Exit status 1 when anything is an error.
     """
-    texts, findings, resources = _check(paths)
+    texts, resources, findings, _ = read_manifests(paths)
     errors = errors_in(findings)
     if output == "json":
         click.echo(json.dumps([json.loads(msgspec.json.encode(finding)) for finding in findings], indent=2))
@@ -33,20 +29,6 @@ def command(paths: tuple[str, ...], output: str) -> None:
             click.echo(str(finding))
         click.echo(_summary(findings, resources, texts))
     sys.exit(1 if errors else 0)
-
-
-def _check(paths: tuple[str, ...]) -> tuple[int, tuple[Finding, ...], int]:
-    """(how many texts, everything found, how many resources)."""
-    texts, unreadable = read_paths([Path(path) for path in paths if path != "-"])
-    if "-" in paths:
-        texts.append(SourceText("<stdin>", sys.stdin.buffer.read()))
-    loaded = load(texts)
-    findings = (*unreadable, *loaded.findings)
-    if not errors_in(findings):
-        compiled = compile_resources(loaded.resources)
-        findings = (*findings, *attach(compiled.findings, loaded.places))
-    ordered = sorted(findings, key=lambda finding: (finding.file, finding.line))
-    return len(texts), tuple(ordered), len(loaded.resources)
 
 
 def _summary(findings: tuple[Finding, ...], resources: int, texts: int) -> str:
