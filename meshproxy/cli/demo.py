@@ -123,14 +123,14 @@ def _check(stage: Stage) -> bool:
         for name in (*NAMES, "failed")
     ]
     click.echo(format_table(("ENDPOINT", "BEFORE", "WHILE IT IS KILLED", "AFTER"), rows))
-    click.echo(f"\nKeep-alive: {sum(keep_alive.values())} requests on one connection, all by {', '.join(keep_alive)}")
+    shares = ", ".join(f"{name} {keep_alive[name]}" for name in NAMES)
+    click.echo(f"\nKeep-alive: {sum(keep_alive.values())} requests on one connection, each balanced: {shares}")
     problems = [
         *_wrong_shares("before", before, NAMES),
+        *_wrong_shares("on one connection", keep_alive, NAMES),
         *_wrong_shares("after", after, [name for name in NAMES if name != VICTIM]),
         *(f"{counts['failed']} requests failed {when}" for when, counts in _rounds(before, keep_alive, during, after)),
     ]
-    if len(keep_alive) != 1:
-        problems.append(f"one connection was spread over {', '.join(keep_alive)}")
     for problem in problems:
         click.echo(f"WRONG: {problem}", err=True)
     click.echo("\nno request failed, and the shares are right" if not problems else "\nthe check failed")
@@ -146,7 +146,7 @@ def _wrong_shares(when: str, counts: Counter[str], expected: list[str] | tuple[s
     right = 1 / len(expected)
     wrong = []
     for name in NAMES:
-        share, wanted = counts[name] / REQUESTS, right if name in expected else 0.0
+        share, wanted = counts[name] / counts.total(), right if name in expected else 0.0
         if abs(share - wanted) > (TOLERANCE if wanted else 0):
             wrong.append(f"{name} got {share:.1%} of the requests {when}; {wanted:.1%} is right")
     return wrong

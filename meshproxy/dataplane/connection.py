@@ -185,24 +185,21 @@ class Connection:
         upstream.connections += 1
         self._tried = ()
         version = cluster.config.send_proxy_protocol
-        first = self._proxy_header(version) + self._first if version else self._first
+        header = self._proxy_header(version) if version else b""
         self._upload = Pump(reactor, downstream, connected, self)
         self._download = Pump(reactor, connected, downstream, self)
-        self._start_upload(self._upload, first)
+        self._start_upload(self._upload, header)
         self._download.start()
         self._cancel_timer()
         self._idle = IdleTimer(reactor.wheel, cluster.config.idle_timeout, self._progress, self.close)
 
-    def _start_upload(self, pump: Pump, first: bytes) -> None:
-        pump.start(first)
+    def _start_upload(self, pump: Pump, header: bytes) -> None:
+        pump.start(header + self._first)
 
     def _proxy_header(self, version: int) -> bytes:
         assert self._downstream is not None
-        source = SocketAddress(*self._client)
         destination = SocketAddress(*self._downstream.getsockname()[:2])
-        if version == 1:
-            return proxy_protocol.encode_v1(source, destination)
-        return proxy_protocol.encode_v2(source, destination)
+        return proxy_protocol.encode(version, SocketAddress(*self._client), destination)
 
     def pump_finished(self, pump: Pump) -> None:
         """Implements `pump.PumpOwner`."""

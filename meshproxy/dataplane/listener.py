@@ -13,6 +13,7 @@ from meshproxy.dataplane.http.downstream import Downstream
 from meshproxy.dataplane.http.frontend import Frontend
 from meshproxy.dataplane.preface import ProxyHeaderReader, SniffedConnection, reset
 from meshproxy.dataplane.reactor import Reactor
+from meshproxy.dataplane.upstream import Upstream
 from meshproxy.snapshot import model
 from meshproxy.snapshot.messages import ListenerStats
 from meshproxy.telemetry.logs import RateLimited
@@ -176,7 +177,7 @@ class TCPListener:
     def _connection(self, downstream: socket.socket, client: tuple[str, int], first: bytes) -> Open:
         protocol, cluster = self.config.protocol, self.cluster
         if protocol is model.Protocol.HTTP or cluster is None:
-            return Downstream(self, downstream, client[0], first)
+            return Downstream(self, downstream, client, first)
         if protocol is model.Protocol.AUTO:
             return SniffedConnection(self, cluster, downstream, client, first)
         return Connection(self, cluster, downstream, client, first)
@@ -190,10 +191,12 @@ class TCPListener:
         self.connections.discard(before)
         self._begin(self._connection(downstream, client, first))
 
-    def take_over_as_http(self, before: Open, downstream: socket.socket, client: tuple[str, int], first: bytes) -> None:
-        """`first` says that it is HTTP."""
+    def take_over_as_http(
+        self, before: Open, downstream: socket.socket, client: tuple[str, int], first: bytes, picked: Upstream | None
+    ) -> None:
+        """`first` says that it is HTTP; `picked` is the upstream that it was about to have, if any."""
         self.connections.discard(before)
-        self._begin(Downstream(self, downstream, client[0], first))
+        self._begin(Downstream(self, downstream, client, first, picked))
 
     def connection_closed(self, connection: Open) -> None:
         """A connection of this listener is over, and its descriptors are free."""

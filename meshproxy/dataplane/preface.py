@@ -20,6 +20,9 @@ PROXY_HEADER_TIMEOUT = 10.0
 """Seconds that a client has for its PROXY header (Envoy's `listener_filters_timeout` is 15)."""
 REFUSAL_WAIT = 0.2
 """Seconds in which a client that cannot be served may still turn out to speak HTTP, and get an answer."""
+GREETING_WAIT = 0.02
+"""Seconds in which an HTTP client speaks, as a rule. (Envoy and Linkerd wait for seconds, and have ports where a
+server speaks first marked by hand.)"""
 FIRST_BYTES = 16384
 """Bytes read to tell the protocol."""
 
@@ -96,8 +99,8 @@ def reset(sock: socket.socket) -> None:
 class SniffedConnection(Connection):
     """A TCP connection until its first bytes say that it is HTTP.
 
-    Nobody waits for the answer: where the client is silent it is connected to an upstream at once, which may be
-    the one that speaks first. Should HTTP come, that connection is the first one of the cluster's pool.
+    Nobody waits for them for long: a client that is silent for `GREETING_WAIT` is connected to an upstream, which
+    may be the one that speaks first. Should HTTP come all the same, its first request goes there.
     """
 
     __slots__ = ("_decided", "_refused")
@@ -115,7 +118,7 @@ class SniffedConnection(Connection):
         else:
             self._first_readable()  # with most clients they are there
         if not self._decided and self._downstream is not None:
-            self._enter()
+            self._set_timer(GREETING_WAIT, self._enter)
 
     def _first_readable(self) -> None:
         if self._downstream is None:
@@ -157,6 +160,7 @@ class SniffedConnection(Connection):
         downstream, cluster, upload = self._downstream, self._cluster, self._upload
         assert downstream is not None
         self._reactor.remove_reader(downstream)
+        picked = self.upstream if self._upstream_socket is not None else None
         if upload is not None and not cluster.config.send_proxy_protocol:
             assert self._download is not None
             self._download.stop()
@@ -167,11 +171,17 @@ class SniffedConnection(Connection):
                 cluster.pool.adopt(upstream, connected)
         client, first = self._client, self._first
         self._give_up_downstream()
-        self._listener.take_over_as_http(self, downstream, client, first)
+        self._listener.take_over_as_http(self, downstream, client, first, picked)
 
-    def _start_upload(self, pump: Pump, first: bytes) -> None:
+    def _start_upload(self, pump: Pump, header: bytes) -> None:
         if self._decided:
-            super()._start_upload(pump, first)
+            super()._start_upload(pump, header)
+        elif header:
+            assert self._upstream_socket is not None
+            try:
+                self._upstream_socket.send(header)  # the first bytes of a connection always have room
+            except OSError:
+                pass  # it is broken, as the other direction is about to find
 
     def _refuse(self) -> None:
         if self._decided:

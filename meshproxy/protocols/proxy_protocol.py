@@ -156,6 +156,11 @@ def encode_v2(source: SocketAddress, destination: SocketAddress, *, datagram: bo
     return SIGNATURE + struct.pack("!BBH", _PROXY, kind, len(body)) + body
 
 
+def encode(version: int, source: SocketAddress, destination: SocketAddress) -> bytes:
+    """The header for a TCP connection in `version` 1 or 2."""
+    return encode_v1(source, destination) if version == 1 else encode_v2(source, destination)
+
+
 def _common_family(
     source: SocketAddress, destination: SocketAddress
 ) -> tuple[int, tuple[IPv4Address | IPv6Address, IPv4Address | IPv6Address]]:

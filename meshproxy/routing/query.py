@@ -13,7 +13,7 @@ def query_value(query: bytes, name: bytes) -> bytes | None:
         return None
     for pair in query.split(b"&"):
         key, _, value = pair.partition(b"=")
-        if key == name or _decoded(key) == name:
+        if _decoded(key) == name:
             return _decoded(value)
     return None
 

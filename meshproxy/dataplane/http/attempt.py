@@ -15,6 +15,10 @@ class AttemptOwner:
 
     __slots__ = ()
 
+    def proxy_header(self, version: int) -> bytes:
+        """What a new connection begins with where the cluster's endpoints are told of clients so."""
+        raise NotImplementedError
+
     def connected(self) -> None:
         """There is a connection: `Attempt.send` the request."""
         raise NotImplementedError
@@ -97,6 +101,9 @@ class Attempt:
         return self.connection.send(data)
 
     # -- from the connection -------------------------------------------------------------
+
+    def proxy_header(self, version: int) -> bytes:
+        return self._owner.proxy_header(version)
 
     def upstream_connected(self) -> None:
         self._owner.connected()

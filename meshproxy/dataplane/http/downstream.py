@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from meshproxy.aio.timer_wheel import Timer
+from meshproxy.base.addresses import SocketAddress
 from meshproxy.dataplane.http.deadline import Deadline
 from meshproxy.dataplane.http.exchange import Exchange
 from meshproxy.dataplane.http.frontend import Frontend
@@ -16,6 +17,8 @@ from meshproxy.dataplane.http.local_replies import local_reply
 from meshproxy.dataplane.http.outbox import Outbox
 from meshproxy.dataplane.http.tunnel import Tunnel
 from meshproxy.dataplane.http.upstream_connection import Bytes, UpstreamConnection
+from meshproxy.dataplane.upstream import Upstream
+from meshproxy.protocols import proxy_protocol
 from meshproxy.protocols.http1.chunked import ChunkedReader
 from meshproxy.protocols.http1.errors import MalformedBody, MalformedRequest
 from meshproxy.protocols.http1.request import CHUNKED, RequestHead, check_beginning, parse_request
@@ -51,27 +54,36 @@ class _State(enum.Enum):
 
 
 class Downstream:
-    """Owns a client's socket and its exchange."""
+    """Owns a client's socket and its exchange. `picked` is where its first request goes, if that was decided before."""
 
     __slots__ = (
-        "_chunks", "_ended", "_exchange", "_input", "_listener", "_outbox", "_paused", "_processing", "_reactor",
-        "_receive", "_remaining", "_requests", "_socket", "_state", "_tunnel", "closing", "deadline", "facts",
-        "frontend",
+        "_chunks", "_client", "_ended", "_exchange", "_input", "_listener", "_outbox", "_paused", "_processing",
+        "_reactor", "_receive", "_remaining", "_requests", "_socket", "_state", "_tunnel", "closing", "deadline",
+        "facts", "frontend",
     )  # fmt: skip
 
     frontend: Frontend
 
-    def __init__(self, listener: TCPListener, sock: socket.socket, address: str, first: bytes) -> None:
+    def __init__(
+        self,
+        listener: TCPListener,
+        sock: socket.socket,
+        client: tuple[str, int],
+        first: bytes,
+        picked: Upstream | None = None,
+    ) -> None:
         reactor = listener.reactor
         self._listener = listener
         self.frontend = listener.frontend
         self._reactor = reactor
         self._socket = sock
         self._receive = sock.recv
-        self.facts = self.frontend.facts(address)
+        self.facts = self.frontend.facts(client[0])
+        self._client = client
         self.deadline = Deadline(reactor, self._deadline_reached)
         self._outbox = Outbox(reactor, sock, self._drained, self._client_gone)
         self._exchange = Exchange(self)
+        self._exchange.preference.reserved = picked
         self._state = _State.IDLE
         self._input = first
         """What was read and not taken yet."""
@@ -239,6 +251,11 @@ class Downstream:
             callback()
 
         return self._reactor.wheel.schedule(delay, call)
+
+    def proxy_header(self, version: int) -> bytes:
+        """What tells an upstream of this connection (HAProxy's PROXY protocol)."""
+        destination = SocketAddress(*self._socket.getsockname()[:2])
+        return proxy_protocol.encode(version, SocketAddress(*self._client), destination)
 
     def write(self, data: Bytes) -> bool:
         return self._outbox.write(data)

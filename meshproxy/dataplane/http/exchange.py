@@ -19,14 +19,13 @@ from meshproxy.dataplane.http.attempt import Attempt, AttemptOwner
 from meshproxy.dataplane.http.limits import refused
 from meshproxy.dataplane.http.local_replies import local_reply
 from meshproxy.dataplane.http.mirror import mirror_request
-from meshproxy.dataplane.http.persistence import NO_KEY, HashKey, Token, hash_key
+from meshproxy.dataplane.http.preference import Preference
 from meshproxy.dataplane.http.redirects import redirect_fields
 from meshproxy.dataplane.http.request_body import KeptBody
 from meshproxy.dataplane.http.responding import ResponseWriter
 from meshproxy.dataplane.http.retries import IDEMPOTENT, Retries
 from meshproxy.dataplane.http.timeouts import Timeouts
 from meshproxy.dataplane.http.upstream_connection import Bytes
-from meshproxy.dataplane.upstream import Upstream
 from meshproxy.protocols.http1.request import RequestHead
 from meshproxy.protocols.http1.response import UNTIL_CLOSE, ResponseHead
 from meshproxy.routing.paths import normalize_path
@@ -40,10 +39,10 @@ class Exchange(AttemptOwner):
     """Implements `cluster.Waiting`. `active` from a request's head to its response's last byte."""
 
     __slots__ = (
-        "_attempt", "_backend", "_backoff", "_entered", "_key", "_normalized", "_prefix", "_retries", "_sending",
-        "_timeouts", "_token", "_told", "_waiting", "_writer", "active", "attempts", "body", "client",
-        "client_address", "cluster", "detail", "endpoint", "flags", "head", "request_id", "responded", "responding",
-        "rule", "sent", "started", "status",
+        "_attempt", "_backend", "_backoff", "_entered", "_normalized", "_prefix", "_retries", "_sending", "_timeouts",
+        "_told", "_waiting", "_writer", "active", "attempts", "body", "client", "client_address", "cluster", "detail",
+        "endpoint", "flags", "head", "preference", "request_id", "responded", "responding", "rule", "sent", "started",
+        "status",
     )  # fmt: skip
 
     head: RequestHead
@@ -53,6 +52,7 @@ class Exchange(AttemptOwner):
         self.active = False
         self.body = KeptBody()
         self._attempt = Attempt(self)
+        self.preference = Preference()
         self._retries = Retries(self.body)
         self._timeouts = Timeouts()
         self._writer = ResponseWriter()
@@ -68,8 +68,7 @@ class Exchange(AttemptOwner):
         self.cluster: Cluster | None = None
         self._prefix = b"/"
         self._normalized = False
-        self._key: HashKey = NO_KEY
-        self._token: Token | None = None
+        self.preference.begin()
         self._entered = self._waiting = self._sending = False
         self._timeouts.begin()
         self.attempts = 0
@@ -111,8 +110,9 @@ class Exchange(AttemptOwner):
         if rule.answers and self._is_answered(rule, head):
             return
         if rule.persistence is not None:
-            self._token = rule.persistence.token_of(head, self._wall())
-        backend = rule.backend_with(self._token.endpoint) if self._token is not None else None
+            self.preference.token = rule.persistence.token_of(head, self._wall())
+        token = self.preference.token
+        backend = rule.backend_with(token.endpoint) if token is not None else None
         backend = backend or rule.choose(self.client.frontend.context.random)
         if backend is None or backend.cluster is None:
             problem = backend.problem if backend is not None else "the rule has no backend with a weight"
@@ -145,8 +145,7 @@ class Exchange(AttemptOwner):
         if refusal is not None:
             self.reply(refusal.status, refusal.flag, refusal.detail, fields=refusal.fields)
             return
-        if config.hash_on:
-            self._key = hash_key(config.hash_on, self.head, self.request_id)
+        self.preference.hash(cluster, self.head, self.request_id)
         self._retries.begin(rule.retry or config.retry, self.head.method)
         timeout = rule.request_timeout if rule.request_timeout is not None else config.request_timeout
         self._timeouts.request_due = self.started + timeout if timeout is not None else inf
@@ -179,7 +178,7 @@ class Exchange(AttemptOwner):
         cluster, attempt, rule = self.cluster, self._attempt, self.rule
         assert cluster is not None
         assert rule is not None
-        upstream = self._pick(cluster)
+        upstream = self.preference.pick(cluster, self.client_address, self._retries)
         if upstream is None:
             tried = bool(self._retries.tried)
             self.reply(503, "UF" if tried else "UH", self.detail or "the backend has no endpoint to use")
@@ -193,16 +192,9 @@ class Exchange(AttemptOwner):
         if not attempt.find_connection(self.head.method in IDEMPOTENT) and attempt.active:
             self.client.deadline.set(min(now + cluster.config.connect_timeout, self._timeouts.next_due(now)))
 
-    def _pick(self, cluster: Cluster) -> Upstream | None:
-        retries = self._retries
-        if self._token is not None and not retries.tried:
-            upstream = cluster.pool.upstream_by_token(self._token.endpoint)
-            if upstream is not None:
-                return upstream
-        upstream = cluster.pick(self.client_address, retries.tried, self._key.text)
-        if upstream is None and retries.count:
-            return cluster.pick(self.client_address, (), self._key.text)  # better the same one than none
-        return upstream
+    def proxy_header(self, version: int) -> bytes:
+        """Implements `AttemptOwner`."""
+        return self.client.proxy_header(version)
 
     def connected(self) -> None:
         """Implements `AttemptOwner`."""
@@ -303,9 +295,10 @@ class Exchange(AttemptOwner):
         assert rule is not None
         assert backend is not None
         assert cluster is not None
-        added = self._key.response_field
+        added = self.preference.key.response_field
         if rule.persistence is not None:
-            added += rule.persistence.response_field(self._token, cluster, self._attempt.upstream, self._wall())
+            token, upstream = self.preference.token, self._attempt.upstream
+            added += rule.persistence.response_field(token, cluster, upstream, self._wall())
         if backend.cors is not None:
             added += backend.cors.response_fields(self.head)
         return added

@@ -33,15 +33,18 @@ def mirror_request(exchange: Exchange, backend: BackendAction) -> None:
             upstream = mirror.cluster.pick(exchange.client_address)
             if upstream is not None and not mirror.cluster.is_full:
                 data = exchange.upstream_head() + exchange.body.bytes()
-                _MirroredRequest(mirror.cluster, upstream, data, exchange.head.method == b"HEAD").start()
+                version = mirror.cluster.config.send_proxy_protocol
+                header = exchange.proxy_header(version) if version else b""
+                _MirroredRequest(mirror.cluster, upstream, header, data, exchange.head.method == b"HEAD").start()
 
 
 class _MirroredRequest(AttemptOwner):
     """Kept alive by its connection and its timer."""
 
-    def __init__(self, cluster: Cluster, upstream: Upstream, data: bytes, to_head: bool) -> None:
+    def __init__(self, cluster: Cluster, upstream: Upstream, header: bytes, data: bytes, to_head: bool) -> None:
         self._cluster = cluster
         self._upstream = upstream
+        self._proxy_header = header
         self._data = data
         self._to_head = to_head
         self._reactor = cluster.pool.reactor
@@ -59,6 +62,9 @@ class _MirroredRequest(AttemptOwner):
         self._deadline.set(self._reactor.time + TIMEOUT)
         self._attempt.begin(self._cluster, self._upstream, self._reactor.time)
         self._attempt.find_connection(True)
+
+    def proxy_header(self, version: int) -> bytes:
+        return self._proxy_header
 
     def connected(self) -> None:
         assert self._attempt.connection is not None

@@ -116,8 +116,11 @@ class UpstreamConnection:
         assert self._socket is not None
         self._pool.connected(self)
         self.watch()
-        if self.taker is not None:
-            self.taker.upstream_connected()
+        taker, version = self.taker, self._pool.cluster.config.send_proxy_protocol
+        if taker is not None:
+            if version:
+                self.outbox.write(taker.proxy_header(version))
+            taker.upstream_connected()
 
     def _connect_failed(self, code: int) -> None:
         self.fail("UF", f"connect: {os.strerror(code).lower()}")

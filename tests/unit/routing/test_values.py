@@ -30,6 +30,8 @@ from meshproxy.routing.query import query_value
         (b"a=x+y", b"a", b"x y"),
         (b"a=x%20y%2By", b"a", b"x y+y"),
         (b"a+b=1", b"a b", b"1"),
+        (b"+=1", b"+", None),
+        (b"%2B=1", b"+", b"1"),
         (b"%61=1", b"a", b"1"),
         (b"a=%C3%BC", b"a", "ü".encode()),
         (b"a=%zz%4", b"a", b"%zz%4"),

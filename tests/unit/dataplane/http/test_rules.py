@@ -367,3 +367,43 @@ async def test_a_server_that_speaks_first_and_a_client_that_is_no_http(plane: HT
     await eager.send(b"*1\r\n")
     assert await eager.reader.read() == b"220 ready\r\n*1\r\n"
     server.close()
+
+
+async def test_where_the_client_is_late_the_endpoint_that_was_picked_gets_its_request(
+    plane: HTTPPlane, make_origin: MakeOrigin
+) -> None:
+    """Picked for TCP, and not once more for HTTP: shares would be wrong, and the connection would be for nothing."""
+    origins = [await make_origin(named(name)) for name in (b"0", b"1")]
+    cluster = Cluster(name="c0", service="default/s")
+    both = Assignment(cluster="c0", endpoints=tuple(origin.endpoint for origin in origins))
+    plane.route(origins=(origins[0],), clusters=(cluster,), assignments=(both,), protocol=Protocol.AUTO)
+    answers = []
+    for number in range(4):
+        client = await plane.connect()
+        await plane.wait_until(lambda number=number: sum(each.connections for each in origins) == number + 1)
+        answers.append((await client.get()).body)
+    assert answers in ([b"0", b"1", b"0", b"1"], [b"1", b"0", b"1", b"0"])
+
+
+@pytest.mark.parametrize("protocol", [Protocol.HTTP, Protocol.AUTO])
+async def test_a_proxy_header_stands_before_each_request(plane: HTTPPlane, protocol: Protocol) -> None:
+    heads: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n"))
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK)
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    origin = Origin()
+    origin.endpoint = Endpoint(address=SocketAddress("127.0.0.1", server.sockets[0].getsockname()[1]))
+    cluster = Cluster(name="c0", service="default/s", send_proxy_protocol=1)
+    plane.route(origins=(origin,), clusters=(cluster,), protocol=protocol)
+    client = await plane.connect()
+    for _ in range(2):
+        assert (await client.get()).body == b"ok"
+    host, port = client.writer.get_extra_info("sockname")
+    assert heads == [f"PROXY TCP4 {host} {plane.address[0]} {port} {plane.address[1]}\r\n".encode()] * 2
+    server.close()
