@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-HEAVY = frozenset({"aiohttp", "yaml", "click", "rich", "prometheus_client"})
+HEAVY = frozenset({"aiohttp", "yaml", "click", "rich", "prometheus_client", "cryptography"})
 
 
 def test_a_worker_imports_nothing_heavy() -> None:
