@@ -35,6 +35,20 @@ def format_ports(row: Row) -> str:
     )
 
 
+def rule_label(row: Row) -> str:
+    """The rule's own name, or its number, within its route: the last part of ``shop/cart/checkout``."""
+    own: str = row["rule"].removeprefix(f"{row['namespace']}/{row['name']}").lstrip("/")
+    return own
+
+
+def format_backends(row: Row) -> str:
+    """``cart:8080 90%,cart-next:8080 10%``; one that answers 500 has an exclamation mark."""
+    return ",".join(
+        f"{each['backend'] or '?'} {100 * each['share']:.3g}%{'!' if each['problem'] else ''}"
+        for each in row["backends"]
+    )
+
+
 COLUMNS: dict[str, tuple[Column, ...]] = {
     "services": (
         Column("NAME", _field("name")),
@@ -78,6 +92,17 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("NODE", lambda row: row.get("node", ""), wide=True),
         Column("LABELS", lambda row: ",".join(f"{k}={v}" for k, v in row.get("labels", {}).items()), wide=True),
     ),
+    "routes": (
+        Column("NAME", _field("name")),
+        Column("RULE", rule_label),
+        Column("PARENT", _field("parent")),
+        Column("HOSTNAMES", lambda row: ",".join(row["hostnames"]) or "*"),
+        Column("MATCHES", lambda row: " | ".join(row["matches"])),
+        Column("BACKENDS", format_backends),
+        Column("KIND", _field("kind"), wide=True),
+        Column("FILTERS", lambda row: "; ".join(row["filters"]), wide=True),
+        Column("LIMITS", lambda row: "; ".join(row["limits"]), wide=True),
+    ),
     "listeners": (
         Column("ADDRESS", _field("address")),
         Column("PROTOCOL", _field("protocol")),
@@ -111,6 +136,9 @@ ALIASES = {
     "ep": "endpoints",
     "workload": "workloads",
     "wl": "workloads",
+    "route": "routes",
+    "httproute": "routes",
+    "httproutes": "routes",
     "listener": "listeners",
     "cluster": "clusters",
 }
@@ -147,7 +175,7 @@ def command(
     admin: SocketAddress,
     token_file: str | None,
 ) -> None:
-    """List KIND: services (svc), endpoints (ep), workloads (wl), listeners, clusters, or config.
+    """List KIND: services (svc), endpoints (ep), workloads (wl), routes, listeners, clusters, or config.
 
     NAME limits the list to one; for endpoints and listeners it is a Service's name.
     """

@@ -82,9 +82,10 @@ class _Said(NamedTuple):
     namespace: str | None
 
     def authority(self) -> str:
-        """What the Host field says; raises `click.UsageError` where nobody said it."""
-        if self.host:
-            return self.host
+        """What the Host field says, as `--host` or, as curl has it, `-H`; `click.UsageError` where nobody said it."""
+        host = self.host or next(filter(None, map(_host_in, self.headers)), "")
+        if host:
+            return host
         if self.service is None:
             raise click.UsageError("say --host, or --service")
         return self.service.partition(":")[0].rpartition("/")[2]
@@ -107,7 +108,7 @@ class _Said(NamedTuple):
 
     def head(self) -> RequestHead:
         """The request as the data plane has it; raises `MalformedRequest`."""
-        fields = [f"Host: {self.authority()}", *self.headers]
+        fields = [f"Host: {self.authority()}", *(each for each in self.headers if self.host or not _host_in(each))]
         if self.cookies:
             fields.append(f"Cookie: {'; '.join(self.cookies)}")
         lines = "\r\n".join((f"{self.method} {self.path} HTTP/1.1", *fields))
@@ -117,6 +118,12 @@ class _Said(NamedTuple):
             raise MalformedRequest(400, "the path's percent-encoding is malformed")
         head.path = path
         return head
+
+
+def _host_in(field: str) -> str:
+    """The value of a Host field; nothing of others."""
+    name, _, value = field.partition(":")
+    return value.strip() if name.lower() == "host" else ""
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -47,6 +47,8 @@ def test_commands_exist_with_their_options(document: str, command: str) -> None:
     if words[0].startswith("-"):
         return
     subcommand = _subcommands()[words[0]]
+    if isinstance(subcommand, click.Group):
+        subcommand = subcommand.commands[words[1]]
     known = {option for parameter in subcommand.params for option in parameter.opts} | {"--help"}
     used = set(_OPTION.findall(" ".join(words)))
     assert used <= known, f"{document}: {command}"

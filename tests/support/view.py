@@ -14,17 +14,63 @@ from meshproxy.snapshot.model import (
     Cluster,
     Endpoint,
     Listener,
+    ListenerRole,
+    Protocol,
     ServicePortView,
     ServiceView,
     Snapshot,
     Transport,
     WorkloadView,
 )
+from meshproxy.snapshot.routes import (
+    Backend,
+    Filters,
+    HeaderMutation,
+    RetryPolicy,
+    RouteMatch,
+    RouteTable,
+    Rule,
+    VirtualHost,
+)
 from meshproxy.telemetry.events import RecordedEvent
 from meshproxy.telemetry.totals import EndpointTotals, ListenerTotals
 
 CLUSTER = "default/backend:http"
 ONE, TWO = SocketAddress("127.0.1.1", 8080), SocketAddress("127.0.1.2", 8080)
+GATEWAY = "0.0.0.0:8000"
+
+
+def make_route_tables() -> tuple[RouteTable, ...]:
+    """A Service's port with one route of two rules, and a Gateway with a route for a hostname."""
+    mesh = (
+        Rule(
+            name="default/shop/cart",
+            route="HTTPRoute/default/shop",
+            matches=(RouteMatch(path="/cart"),),
+            filters=Filters(request_headers=HeaderMutation(set=(("x-shop", "north"),))),
+            backends=(
+                Backend(cluster=CLUSTER, weight=3, label="backend:80"),
+                Backend(weight=1, label="gone:80", problem="there is no Service gone"),
+            ),
+            request_timeout=10.0,
+            retry=RetryPolicy(attempts=2),
+        ),
+        Rule(
+            name="default/shop/1",
+            route="HTTPRoute/default/shop",
+            backends=(Backend(cluster=CLUSTER, label="backend:80"),),
+        ),
+    )
+    edge = Rule(
+        name="team/edge-route/0",
+        route="HTTPRoute/team/edge-route",
+        hostnames=("shop.example.com",),
+        backends=(Backend(cluster=CLUSTER, label="default/backend:80"),),
+    )
+    return (
+        RouteTable(name=GATEWAY, virtual_hosts=(VirtualHost(name="team/edge/web", rules=(edge,)),)),
+        RouteTable(name=CLUSTER, virtual_hosts=(VirtualHost(name=CLUSTER, rules=mesh),)),
+    )
 
 
 def make_snapshot() -> Snapshot:
@@ -36,10 +82,23 @@ def make_snapshot() -> Snapshot:
                 address=SocketAddress("127.96.0.10", 80),
                 transport=Transport.TCP,
                 cluster=CLUSTER,
+                routes=CLUSTER,
+                protocol=Protocol.HTTP,
                 service="default/backend",
                 port_name="http",
             ),
+            Listener(
+                name="g",
+                address=SocketAddress("0.0.0.0", 8000),
+                transport=Transport.TCP,
+                routes=GATEWAY,
+                protocol=Protocol.HTTP,
+                service="Gateway/team/edge",
+                port_name="web",
+                role=ListenerRole.GATEWAY,
+            ),
         ),
+        route_tables=make_route_tables(),
         clusters=(Cluster(name=CLUSTER, service="default/backend", port_name="http"),),
         assignments=(
             Assignment(

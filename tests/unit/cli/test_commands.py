@@ -62,12 +62,24 @@ def test_tables(run: Run) -> None:
     assert "app=backend" in run("get", "service", "-o", "wide").output
 
 
-@pytest.mark.parametrize("kind", ["services", "endpoints", "workloads", "listeners", "clusters"])
+@pytest.mark.parametrize("kind", ["services", "endpoints", "workloads", "routes", "listeners", "clusters"])
 def test_every_list_in_every_form(run: Run, kind: str) -> None:
     for form in ([], ["-o", "wide"], ["-A"]):
         assert run("get", kind, *form).exit_code == 0
     assert json.loads(run("get", kind, "-o", "json").output)
     assert yaml.safe_load(run("get", kind, "-o", "yaml").output)
+
+
+def test_routes(run: Run) -> None:
+    lines = run("get", "routes").output.splitlines()
+    assert lines[0].split() == ["NAME", "RULE", "PARENT", "HOSTNAMES", "MATCHES", "BACKENDS"]
+    cart = "shop   cart   Service/default/backend:http   *           path under /cart   backend:80 75%,gone:80 25%!"
+    assert lines[1] == cart
+    assert len(lines) == 3, "the other namespace is not asked for"
+    wide = run("get", "httproute", "edge-route", "-n", "team", "-o", "wide").output.splitlines()[1].split()
+    assert wide[:4] == ["edge-route", "0", "Gateway/team/edge/web", "shop.example.com"]
+    assert "request timeout 10s; 2 retries on connect failure, reset" in run("get", "routes", "-o", "wide").output
+    assert 'routes "shp" not found (did you mean shop?)' in run("get", "routes", "shp").output
 
 
 def test_the_whole_config(run: Run) -> None:
@@ -158,3 +170,10 @@ def test_schema() -> None:
     result = CliRunner().invoke(main, ["schema", "servce"])
     assert result.exit_code == 2
     assert "did you mean Service?" in result.output
+
+
+def test_the_running_proxy_explains_its_routes(run: Run) -> None:
+    result = run("route", "explain", "--host", "backend", "--path", "/cart")
+    assert result.exit_code == 0
+    assert "  rule:       default/shop/cart of HTTPRoute/default/shop" in result.output
+    assert run("route", "explain", "--host", "shop.example.com", "--port", "8000").exit_code == 0
