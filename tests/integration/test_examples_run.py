@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-import pytest
-
 from meshproxy.base.addresses import SocketAddress
-from tests.integration.addresses import can_bind
 from tests.integration.backends import Backend
 from tests.integration.clients import shares
+from tests.integration.examples import prepare_example
 from tests.integration.programs import output_of, require, running
 from tests.integration.proxy_process import ProxyProcess
-
-EXAMPLES = Path(__file__).parent.parent.parent / "examples"
-
-
-def _prepare(proxy: ProxyProcess, example: str, service: SocketAddress, *servers: SocketAddress) -> None:
-    for address in (service, *servers):
-        if not can_bind(address.host, address.port):
-            pytest.skip(f"{address}, which the example uses, is taken")
-    shutil.copytree(EXAMPLES / example, proxy.manifests, dirs_exist_ok=True)
 
 
 async def _start(proxy: ProxyProcess) -> None:
@@ -38,7 +26,7 @@ async def _serve(stack: AsyncExitStack, *addresses: SocketAddress) -> None:
 async def test_basic(proxy: ProxyProcess) -> None:
     service = SocketAddress("127.96.0.10", 8080)
     servers = [SocketAddress(f"127.0.1.{index}", 8080) for index in (1, 2, 3)]
-    _prepare(proxy, "basic", service, *servers)
+    prepare_example(proxy, "basic", service, *servers)
     async with AsyncExitStack() as stack:
         await _serve(stack, *servers)
         await _start(proxy)
@@ -48,7 +36,7 @@ async def test_basic(proxy: ProxyProcess) -> None:
 async def test_manual_endpoints(proxy: ProxyProcess) -> None:
     service = SocketAddress("127.96.0.30", 8080)
     servers = [SocketAddress("127.0.4.1", 8080), SocketAddress("127.0.4.2", 8080), SocketAddress("127.0.4.3", 9090)]
-    _prepare(proxy, "manual-endpoints", service, *servers)
+    prepare_example(proxy, "manual-endpoints", service, *servers)
     async with AsyncExitStack() as stack:
         await _serve(stack, *servers)
         await _start(proxy)
@@ -58,7 +46,7 @@ async def test_manual_endpoints(proxy: ProxyProcess) -> None:
 async def test_redis(proxy: ProxyProcess, tmp_path: Path) -> None:
     require("redis-server", "redis-cli")
     service, server = SocketAddress("127.96.0.20", 6379), SocketAddress("127.0.2.1", 6379)
-    _prepare(proxy, "redis", service, server)
+    prepare_example(proxy, "redis", service, server)
     command = ("redis-server", "--bind", server.host, "--port", "6379", "--save", "", "--dir", str(tmp_path))
     async with running(*command, directory=tmp_path, listens=server):
         await _start(proxy)
@@ -69,7 +57,7 @@ async def test_dns_udp(proxy: ProxyProcess, tmp_path: Path) -> None:
     require("dnsmasq", "dig")
     service = SocketAddress("127.96.0.53", 5353)
     servers = [SocketAddress(f"127.0.3.{index}", 5353) for index in (1, 2)]
-    _prepare(proxy, "dns-udp", service, *servers)
+    prepare_example(proxy, "dns-udp", service, *servers)
     async with AsyncExitStack() as stack:
         for index, server in enumerate(servers, start=1):
             answer = f"--address=/example.test/192.0.2.{index}"
