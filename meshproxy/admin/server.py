@@ -28,6 +28,7 @@ LISTS: dict[str, Callable[[ProxyView], Iterable[Any]]] = {
     "routes": routes.rows,
     "listeners": listeners.rows,
     "clusters": clusters.rows,
+    "sources": lambda view: view.sources(),
 }
 _OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:]+)(:\d+)?")

@@ -26,12 +26,23 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class SourceState(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """`age` is seconds since its resources last changed, None before the first; `problem` is empty when all is well."""
+    """`state` is ``Connecting``, ``Connected`` or ``Failing``, `counts` are its resources by kind.
+
+    `held` of them it no longer has: they stay until that is confirmed. `age` is seconds since its resources last
+    changed, None before the first. `stale` is seconds since it last stood behind them, None while it does or
+    before it first did. `errors` counts its problems; `problem` is empty when all is well.
+    """
 
     name: str
     resources: int
     age: float | None
     problem: str
+    address: str = ""
+    state: str = "Connected"
+    counts: Mapping[str, int] = {}
+    held: int = 0
+    stale: float | None = None
+    errors: int = 0
 
 
 class ConfigStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -11,7 +11,7 @@ import click
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.cli.client import AdminClient
 from meshproxy.cli.parameters import admin_option, token_option
-from meshproxy.cli.tables import format_age, format_bytes, format_table
+from meshproxy.cli.tables import format_age, format_bytes, format_stale, format_table
 from meshproxy.loader.suggestions import did_you_mean
 
 Row = dict[str, Any]
@@ -127,7 +127,20 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("READY", lambda row: f"{row['usable']}/{row['endpoints']}"),
         Column("ACTIVE", _field("active")),
     ),
+    "sources": (
+        Column("NAME", _field("name")),
+        Column("ADDRESS", _field("address")),
+        Column("STATE", _field("state")),
+        Column("RESOURCES", _field("resources")),
+        Column("HELD", _field("held")),
+        Column("CHANGED", lambda row: format_age(row["age"])),
+        Column("STALE", lambda row: format_stale(row["stale"])),
+        Column("ERRORS", _field("errors")),
+        Column("PROBLEM", _field("problem")),
+        Column("KINDS", lambda row: ",".join(f"{kind}={n}" for kind, n in row["counts"].items()), wide=True),
+    ),
 }
+NOT_NAMESPACED = frozenset({"sources"})
 
 ALIASES = {
     "service": "services",
@@ -141,6 +154,7 @@ ALIASES = {
     "httproutes": "routes",
     "listener": "listeners",
     "cluster": "clusters",
+    "source": "sources",
 }
 KINDS = (*COLUMNS, "config")
 
@@ -175,7 +189,7 @@ def command(
     admin: SocketAddress,
     token_file: str | None,
 ) -> None:
-    """List KIND: services (svc), endpoints (ep), workloads (wl), routes, listeners, clusters, or config.
+    """List KIND: services (svc), endpoints (ep), workloads (wl), routes, listeners, clusters, sources, or config.
 
     NAME limits the list to one; for endpoints and listeners it is a Service's name.
     """
@@ -183,7 +197,8 @@ def command(
     if kind == "config":
         print_structured(client.get("config"), output if output in ("json", "yaml") else "yaml")
         return
-    wanted = None if all_namespaces else namespace or "default"
+    all_namespaces = all_namespaces and kind not in NOT_NAMESPACED
+    wanted = None if all_namespaces or kind in NOT_NAMESPACED else namespace or "default"
     rows = [_with_namespace(row) for row in client.get(kind)]
     rows = [row for row in rows if wanted in (None, row["namespace"])]
     if name is not None:

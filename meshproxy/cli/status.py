@@ -11,7 +11,7 @@ from meshproxy.base.addresses import SocketAddress
 from meshproxy.cli.client import AdminClient
 from meshproxy.cli.get import print_structured
 from meshproxy.cli.parameters import admin_option, token_option
-from meshproxy.cli.tables import format_age, format_table
+from meshproxy.cli.tables import format_age, format_stale, format_table
 
 Row = dict[str, Any]
 
@@ -23,14 +23,19 @@ Row = dict[str, Any]
 def command(output: str | None, admin: SocketAddress, token_file: str | None) -> None:
     """Show the configuration in force, sources, workers, and what is wrong.
 
-    Exit status 1 when the proxy is not ready, a configuration was refused, or a listener failed.
+    Exit status 1 when the proxy is not ready, a configuration was refused, or a source or a listener failed.
     """
     status = AdminClient(admin, token_file).get("status")
     if output:
         print_structured(status, output)
     else:
         _print_status(status)
-    sys.exit(0 if status["ready"] and not status["config"]["rejection"] and not status["failedListeners"] else 1)
+    sys.exit(0 if _is_well(status) else 1)
+
+
+def _is_well(status: Row) -> bool:
+    failing = [source for source in status["sources"] if source["problem"]]
+    return status["ready"] and not status["config"]["rejection"] and not status["failedListeners"] and not failing
 
 
 def _print_status(status: Row) -> None:
@@ -43,9 +48,13 @@ def _print_status(status: Row) -> None:
     if config["rejection"]:
         click.echo(f"  REJECTED:    {config['rejection']} ({format_age(config['rejectionAge'])} ago)")
     sources = [
-        (each["name"], each["resources"], format_age(each["age"]), each["problem"] or "-") for each in status["sources"]
+        (
+            *(each["name"], each["state"], each["resources"], format_age(each["age"]), format_stale(each["stale"])),
+            each["problem"] or (f"{each['held']} removals wait to be confirmed" if each["held"] else "-"),
+        )
+        for each in status["sources"]
     ]
-    click.echo("\n" + format_table(("SOURCE", "RESOURCES", "CHANGED", "PROBLEM"), sources))
+    click.echo("\n" + format_table(("SOURCE", "STATE", "RESOURCES", "CHANGED", "STALE", "PROBLEM"), sources))
     workers = [
         (each["id"], each["pid"], each["state"], each["version"], each["restarts"], format_age(each["uptime"]))
         for each in status["workers"]

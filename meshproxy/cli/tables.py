@@ -27,6 +27,11 @@ def format_age(seconds: float | None) -> str:
     return f"{int(seconds)}s"
 
 
+def format_stale(seconds: float | None) -> str:
+    """How long something has not been confirmed; ``-`` where it is."""
+    return "-" if seconds is None else format_age(seconds)
+
+
 def format_bytes(count: float) -> str:
     """``512 B``, ``1.5 KiB``, ``3.2 GiB``."""
     if count < 1024:

@@ -13,9 +13,12 @@ from meshproxy.aio.tasks import OwnedTasks
 from meshproxy.base.errors import ConfigError, Finding, Severity, SnapshotRejected, errors_in
 from meshproxy.base.events import Event, EventSink, EventType
 from meshproxy.compiler.compile import compile_resources
+from meshproxy.controlplane.intake import Intake
 from meshproxy.controlplane.last_good import LastGoodFile
 from meshproxy.controlplane.publisher import Outcome, Publish, Publisher
-from meshproxy.controlplane.store import ResourceStore, SourceStatus
+from meshproxy.controlplane.running_sources import SourceFactory, no_registries
+from meshproxy.controlplane.saved_sources import SavedSources
+from meshproxy.controlplane.store import SourceStatus
 from meshproxy.loader.places import attach
 from meshproxy.resources.update import Source, SourceUpdate
 from meshproxy.snapshot.consistency import check_consistency
@@ -47,7 +50,11 @@ class ConfigState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ControlPlane:
-    """Owns the store and the publisher. `publish` is called with what workers are to be told."""
+    """Owns the intake and the publisher. `publish` is called with what workers are to be told.
+
+    `sources` run always; `registries` makes those that a Proxy document names. `last_good_file` and `saved` keep
+    what there was for the next start.
+    """
 
     def __init__(
         self,
@@ -57,16 +64,17 @@ class ControlPlane:
         clock: Callable[[], float],
         last_good_file: LastGoodFile | None,
         on_event: EventSink,
+        registries: SourceFactory = no_registries,
+        saved: SavedSources | None = None,
     ) -> None:
-        self._sources = sources
         self._hostname = hostname
         self._clock = clock
         self._file = last_good_file
         self._on_event = on_event
-        self._store = ResourceStore([source.name for source in sources], clock)
+        self._intake = Intake(sources, registries, saved, clock, on_event, self._updated)
+        self._store = self._intake.store
         self._compile_findings: tuple[Finding, ...] = ()
         self._logged: frozenset[Finding] = frozenset()
-        self._heard = asyncio.Event()
         self._tasks = OwnedTasks()
         self._coalescer = Coalescer(self._recompile, delay=COMPILE_DELAY, interval=COMPILE_INTERVAL)
         self._saver = Coalescer(self._save, delay=0.0, interval=SAVE_INTERVAL)
@@ -106,11 +114,10 @@ class ControlPlane:
         With an invalid configuration that is the last good one from the state directory;
         without that, `ConfigError` is raised with everything that is wrong.
         """
-        for source in self._sources:
-            self._tasks.start(source.run(self._update), name=f"source {source.name}")
+        self._intake.start()
         try:
             async with asyncio.timeout(FIRST_UPDATE_TIMEOUT):
-                await self._heard.wait()
+                await self._intake.wait_heard()
         except TimeoutError:
             _log.warning("not every source has answered within %g s: starting without", FIRST_UPDATE_TIMEOUT)
         snapshot = await self._compile()
@@ -130,24 +137,22 @@ class ControlPlane:
 
     def refresh(self) -> None:
         """Have every source look again (SIGHUP)."""
-        for source in self._sources:
-            source.refresh()
+        self._intake.refresh()
 
     async def stop(self) -> None:
+        await self._intake.stop()
         await self._tasks.cancel()
 
     # -- from sources --------------------------------------------------------------------
 
-    def _update(self, update: SourceUpdate) -> None:
-        changed = self._store.update(update)
-        if update.resources is None:
-            self._reject(f"source {update.source}", errors_in(update.findings), update.problem)
+    def _updated(self, update: SourceUpdate, changed: bool) -> None:
+        errors = errors_in(update.findings)
+        if errors:
+            self._reject(f"source {update.source}", errors)
         elif not changed:
             self._accepted_again()
         if changed:
             self._coalescer.changed()
-        if self._store.all_heard:
-            self._heard.set()
 
     async def _recompile(self) -> None:
         snapshot = await self._compile()
@@ -163,7 +168,7 @@ class ControlPlane:
         self._find(attach((*doubled, *compiled.findings), self._store.places()))
         errors = errors_in(self._compile_findings)
         if errors:
-            self._reject("compiler", errors, "")
+            self._reject("compiler", errors)
             return None
         try:
             check_consistency(compiled.snapshot)
@@ -234,7 +239,7 @@ class ControlPlane:
 
     # -- refusals ------------------------------------------------------------------------
 
-    def _reject(self, who: str, errors: Sequence[Finding], problem: str) -> None:
+    def _reject(self, who: str, errors: Sequence[Finding], problem: str = "") -> None:
         count = f"{len(errors)} error{'s' if len(errors) != 1 else ''}"
         first = f"{count}; the first: {errors[0]}" if errors else problem
         self._state = msgspec.structs.replace(
@@ -251,5 +256,5 @@ class ControlPlane:
         self._on_event(Event(type=EventType.WARNING, reason="Rejected", subject=SUBJECT, message=message))
 
     def _accepted_again(self) -> None:
-        if self._state.rejection and not any(status.problem for status in self._store.statuses()):
+        if self._state.rejection and not any(errors_in(status.findings) for status in self._store.statuses()):
             self._state = msgspec.structs.replace(self._state, rejection="")

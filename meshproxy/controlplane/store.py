@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -15,18 +16,36 @@ from meshproxy.resources.update import SourceUpdate
 
 
 class SourceStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """How a source does. Times are the store's clock's; `changed_at` is when its resources last changed.
+    """How a source does. Times are the store's clock's.
 
-    `problem` is empty while the source stands behind what is in force.
+    `changed_at` is when its resources last changed, `good_at` when it last stood behind them; both are 0 before the
+    first time. While `problem` is empty it still does. `counts` are its resources by kind, `held` those of them
+    that it no longer has and that were not let go yet; `errors` counts the times that it said a problem.
     """
 
     name: str
+    address: str = ""
     resources: int = 0
+    counts: Mapping[str, int] = {}
+    held: int = 0
     heard: bool = False
     changed_at: float = 0.0
+    good_at: float = 0.0
     heard_at: float = 0.0
     problem: str = ""
+    errors: int = 0
     findings: tuple[Finding, ...] = ()
+
+    @property
+    def state(self) -> str:
+        """One word for people."""
+        if not self.heard:
+            return "Connecting"
+        return "Failing" if self.problem else "Connected"
+
+    def stale(self, now: float) -> float | None:
+        """Seconds since it last stood behind its resources; None while it does, and before it first did."""
+        return now - self.good_at if self.good_at and self.state != "Connected" else None
 
 
 class ResourceStore:
@@ -34,11 +53,37 @@ class ResourceStore:
 
     def __init__(self, sources: Sequence[str], clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._status = {name: SourceStatus(name=name) for name in sources}
-        self._resources: dict[str, tuple[Resource, ...]] = dict.fromkeys(sources, ())
+        self._status: dict[str, SourceStatus] = {}
+        self._resources: dict[str, tuple[Resource, ...]] = {}
         self._places: dict[str, Mapping[str, Any]] = {}
+        for name in sources:
+            self.add(name)
 
-    def update(self, update: SourceUpdate) -> bool:
+    def add(self, name: str, address: str = "") -> None:
+        """A source begins, after all others; one that is here already keeps its resources until it speaks again."""
+        before = self._status.get(name, SourceStatus(name=name))
+        self._status[name] = msgspec.structs.replace(before, address=address, heard=False, problem="", findings=())
+        self._resources.setdefault(name, ())
+
+    def arrange(self, names: Iterable[str]) -> None:
+        """From now on sources go in this order; `names` are all there are."""
+        self._status = {name: self._status[name] for name in names}
+        self._resources = {name: self._resources[name] for name in self._status}
+
+    def restore(self, name: str, resources: tuple[Resource, ...], good_at: float) -> None:
+        """These were the resources of `name` when it last stood behind them, before this process was."""
+        self._resources[name] = resources
+        self._status[name] = msgspec.structs.replace(
+            self._status[name], **_counted(resources), changed_at=good_at, good_at=good_at
+        )
+
+    def remove(self, name: str) -> bool:
+        """A source ends, and what it said with it; whether it had resources."""
+        self._status.pop(name)
+        self._places.pop(name, None)
+        return bool(self._resources.pop(name))
+
+    def update(self, update: SourceUpdate, held: int = 0) -> bool:
         """Take what a source says; whether resources changed by it."""
         before = self._status[update.source]
         now = self._clock()
@@ -49,15 +94,28 @@ class ResourceStore:
             self._places[update.source] = update.places
         errors = sum(1 for finding in update.findings if finding.severity is Severity.ERROR)
         problem = update.problem or ("" if good else f"{errors} error{'s' if errors != 1 else ''}")
-        self._status[update.source] = SourceStatus(
-            name=update.source,
-            resources=len(self._resources[update.source]),
+        resources = self._resources[update.source]
+        self._status[update.source] = msgspec.structs.replace(
+            before,
+            **(_counted(resources) if changed else {}),
+            held=held,
             heard=True,
             changed_at=now if changed else before.changed_at,
+            # A source stands behind what it said until it says that it does not.
+            good_at=now if good or (before.heard and not before.problem) else before.good_at,
             heard_at=now,
             problem=problem,
+            errors=before.errors + (1 if problem else 0),
             findings=update.findings,
         )
+        return changed
+
+    def let_go(self, name: str, resources: tuple[Resource, ...], held: int) -> bool:
+        """What `name` had and was held is let go; whether anything was."""
+        changed = resources != self._resources[name]
+        self._resources[name] = resources
+        changes = {**_counted(resources), "changed_at": self._clock()} if changed else {}
+        self._status[name] = msgspec.structs.replace(self._status[name], held=held, **changes)
         return changed
 
     @property
@@ -65,8 +123,19 @@ class ResourceStore:
         """Whether every source has said something."""
         return all(status.heard for status in self._status.values())
 
+    def status(self, name: str) -> SourceStatus:
+        return self._status[name]
+
     def statuses(self) -> tuple[SourceStatus, ...]:
         return tuple(self._status.values())
+
+    def resources(self, name: str) -> tuple[Resource, ...]:
+        """What `name` has in force."""
+        return self._resources[name]
+
+    def others(self, name: str) -> Iterable[Resource]:
+        """What all sources but `name` have in force."""
+        return (each for other, resources in self._resources.items() if other != name for each in resources)
 
     def findings(self) -> tuple[Finding, ...]:
         """What is wrong with what the sources last said."""
@@ -94,3 +163,8 @@ class ResourceStore:
                 chosen[key] = resource
                 sources[id(resource)] = name
         return tuple(chosen.values()), sources, tuple(findings)
+
+
+def _counted(resources: Sequence[Resource]) -> dict[str, Any]:
+    counts = Counter(resource.kind for resource in resources)
+    return {"resources": len(resources), "counts": dict(sorted(counts.items()))}

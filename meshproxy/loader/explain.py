@@ -149,6 +149,8 @@ def _is_a(value: Any, expected: type) -> bool:
 def _type_name(expected: Any) -> str:
     if get_origin(expected) is Literal:
         return " or ".join(map(repr, get_args(expected)))
+    if get_origin(expected) is tuple:
+        return "a list"
     return _NAMES.get(expected, "a mapping with fields")
 
 

@@ -10,6 +10,7 @@ import msgspec
 from meshproxy.base.durations import Duration, Quantity
 from meshproxy.resources.http_policy import ProxyHTTP
 from meshproxy.resources.meta import Resource, Shape, default_duration, default_quantity
+from meshproxy.resources.sources import SourceSpec
 
 DEFAULT_ADMIN_ADDRESS = "127.0.0.1:15000"
 DEFAULT_INGRESS_ADDRESS = "0.0.0.0:80"
@@ -47,7 +48,7 @@ class ProxySpec(Shape, frozen=True, kw_only=True):
     `node_name` and `zone` say where this proxy runs, for `internalTrafficPolicy: Local` and
     `trafficDistribution`. `node_port_addresses` are bound for NodePorts. `drain_timeout` bounds
     a graceful stop. `buffer_size`, 4Ki to 4Mi, is how much is read from a peer at once, and so
-    what a direction of a connection may hold.
+    what a direction of a connection may hold. `sources` are registries to find resources in, beside the files.
     """
 
     workers: int | Literal["auto"] = 1
@@ -62,6 +63,7 @@ class ProxySpec(Shape, frozen=True, kw_only=True):
     buffer_size: Quantity = default_quantity("256Ki")
     log: Log = Log()
     http: ProxyHTTP = msgspec.field(default_factory=ProxyHTTP)
+    sources: tuple[SourceSpec, ...] = ()
 
 
 class Proxy(Resource, frozen=True, kw_only=True):

@@ -23,10 +23,12 @@ from meshproxy.base.events import Event, EventType
 from meshproxy.controlplane.control_plane import ControlPlane
 from meshproxy.controlplane.last_good import LastGoodFile
 from meshproxy.controlplane.publisher import Publish
+from meshproxy.controlplane.saved_sources import SavedSources
 from meshproxy.health.monitor import HealthMonitor
 from meshproxy.registry.files import FilesSource
 from meshproxy.runtime.listener_sockets import ListenerSockets, explain_bind_error
 from meshproxy.runtime.options import RunOptions
+from meshproxy.runtime.sources import Registries
 from meshproxy.runtime.view import RunningProxy
 from meshproxy.runtime.worker_pool import WorkerPool
 from meshproxy.snapshot.messages import EndpointFailing, Stats
@@ -244,6 +246,8 @@ async def _run(options: RunOptions) -> None:
         clock=loop.time,
         last_good_file=LastGoodFile(options.state_dir) if options.state_dir else None,
         on_event=event_log.record,
+        registries=Registries(),
+        saved=SavedSources(options.state_dir, time.time) if options.state_dir else None,  # noqa: TID251
     )
     try:
         snapshot = await control_plane.start()

@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 from meshproxy.admin.view import ConfigStatus, SourceState, WorkerStatus
 from meshproxy.base.errors import Finding
 from meshproxy.controlplane.control_plane import ControlPlane
+from meshproxy.controlplane.store import SourceStatus
 from meshproxy.health.monitor import HealthMonitor
 from meshproxy.health.states import EndpointHealth
 from meshproxy.runtime.listener_sockets import ListenerSockets
 from meshproxy.runtime.worker_pool import WorkerPool
 from meshproxy.snapshot.model import Snapshot
 from meshproxy.telemetry.events import EventLog, RecordedEvent
-from meshproxy.telemetry.prometheus import MetricsInput, render
+from meshproxy.telemetry.prometheus import MetricsInput, SourceMetrics, render
 from meshproxy.telemetry.totals import EndpointTotals, ListenerTotals, Totals
 
 
@@ -82,8 +83,14 @@ class RunningProxy:
         return tuple(
             SourceState(
                 name=status.name,
+                address=status.address,
+                state=status.state,
                 resources=status.resources,
+                counts=status.counts,
+                held=status.held,
                 age=now - status.changed_at if status.changed_at else None,
+                stale=status.stale(now),
+                errors=status.errors,
                 problem=status.problem,
             )
             for status in self._control_plane.source_statuses()
@@ -129,8 +136,18 @@ class RunningProxy:
                 shortages=self._totals.shortages,
                 rejections=self._control_plane.state.rejections,
                 last_good=self._control_plane.state.last_good,
-                sources_up={each.name: not each.problem for each in self._control_plane.source_statuses()},
+                sources=tuple(map(self._metrics_of, self._control_plane.source_statuses())),
             )
+        )
+
+    def _metrics_of(self, status: SourceStatus) -> SourceMetrics:
+        return SourceMetrics(
+            name=status.name,
+            up=not status.problem,
+            counts=status.counts,
+            held=status.held,
+            stale=int(status.stale(self._clock()) or 0),
+            errors=status.errors,
         )
 
     def drain(self) -> None:

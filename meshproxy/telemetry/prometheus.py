@@ -37,6 +37,10 @@ METRICS: dict[str, Metric] = {
         "counter", "Times that a worker had no file descriptor for a connection.", ()
     ),
     "meshproxy_source_up": Metric("gauge", "Whether a source stands behind what is in force.", ("source",)),
+    "meshproxy_source_resources": Metric("gauge", "Resources of a source that are in force.", ("source", "kind")),
+    "meshproxy_source_held_resources": Metric("gauge", "Those whose removal waits to be confirmed.", ("source",)),
+    "meshproxy_source_stale_seconds": Metric("gauge", "How long a source has been failing.", ("source",)),
+    "meshproxy_source_errors_total": Metric("counter", "Times that a source said a problem.", ("source",)),
     "meshproxy_listener_up": Metric("gauge", "Whether a listener is bound.", _LISTENER),
     "meshproxy_listener_active_connections": Metric("gauge", "Open connections or UDP sessions.", _LISTENER),
     "meshproxy_listener_connections_total": Metric("counter", "Connections or UDP sessions accepted.", _LISTENER),
@@ -75,6 +79,17 @@ _ENDPOINT_FIELDS = {
 }
 
 
+class SourceMetrics(msgspec.Struct, frozen=True, kw_only=True):
+    """`stale` is in seconds, 0 while the source is well; `counts` are by kind."""
+
+    name: str
+    up: bool
+    counts: Mapping[str, int] = {}
+    held: int = 0
+    stale: int = 0
+    errors: int = 0
+
+
 class MetricsInput(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that is rendered, as plain values. `unusable` holds the endpoints that must not be used."""
 
@@ -88,7 +103,7 @@ class MetricsInput(msgspec.Struct, frozen=True, kw_only=True):
     shortages: int
     rejections: int
     last_good: str
-    sources_up: Mapping[str, bool]
+    sources: tuple[SourceMetrics, ...]
 
 
 Sample = tuple[str, int]
@@ -119,7 +134,7 @@ def _families(metrics: MetricsInput) -> Iterator[Family]:
     yield _by_label("meshproxy_workers", {state: metrics.worker_states.count(state) for state in states})
     yield _single("meshproxy_worker_restarts_total", metrics.worker_restarts)
     yield _single("meshproxy_descriptor_shortages_total", metrics.shortages)
-    yield _by_label("meshproxy_source_up", metrics.sources_up)
+    yield from _source_families(metrics.sources)
     yield from _listener_families(metrics)
     yield from _endpoint_families(metrics)
 
@@ -132,6 +147,23 @@ def _by_label(name: str, values: Mapping[str, int]) -> Family:
     return name, [
         (exposition.labels(METRICS[name].labels, (each,)), int(value)) for each, value in sorted(values.items())
     ]
+
+
+def _source_families(sources: Iterable[SourceMetrics]) -> Iterator[Family]:
+    sources = sorted(sources, key=attrgetter("name"))
+    yield _by_label("meshproxy_source_up", {each.name: each.up for each in sources})
+    resources = "meshproxy_source_resources"
+    yield (
+        resources,
+        [
+            (exposition.labels(METRICS[resources].labels, (each.name, kind)), count)
+            for each in sources
+            for kind, count in each.counts.items()
+        ],
+    )
+    yield _by_label("meshproxy_source_held_resources", {each.name: each.held for each in sources})
+    yield _by_label("meshproxy_source_stale_seconds", {each.name: each.stale for each in sources})
+    yield _by_label("meshproxy_source_errors_total", {each.name: each.errors for each in sources})
 
 
 def _listener_families(metrics: MetricsInput) -> Iterator[Family]:

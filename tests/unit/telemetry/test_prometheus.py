@@ -12,7 +12,7 @@ from meshproxy import __version__
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.snapshot.model import Assignment, Cluster, Endpoint, Listener, Snapshot, Transport
 from meshproxy.telemetry.exposition import labels
-from meshproxy.telemetry.prometheus import METRICS, MetricsInput, render
+from meshproxy.telemetry.prometheus import METRICS, MetricsInput, SourceMetrics, render
 from meshproxy.telemetry.totals import EndpointTotals, ListenerTotals
 
 ENDPOINT = "10.0.0.1:80"
@@ -56,7 +56,10 @@ def make_input(**fields: Any) -> MetricsInput:
         "shortages": 5,
         "rejections": 1,
         "last_good": "v1",
-        "sources_up": {"files": False, "consul": True},
+        "sources": (
+            SourceMetrics(name="files", up=False, counts={"Service": 2}, stale=9, errors=1),
+            SourceMetrics(name="consul", up=True, counts={"Workload": 5}, held=3),
+        ),
     }
     return MetricsInput(**defaults | fields)
 
@@ -99,6 +102,13 @@ def test_this_process_is_measured_under_the_names_that_all_processes_have() -> N
         ("meshproxy_worker_restarts_total", [({}, 4)]),
         ("meshproxy_descriptor_shortages_total", [({}, 5)]),
         ("meshproxy_source_up", [({"source": "consul"}, 1), ({"source": "files"}, 0)]),
+        (
+            "meshproxy_source_resources",
+            [({"source": "consul", "kind": "Workload"}, 5), ({"source": "files", "kind": "Service"}, 2)],
+        ),
+        ("meshproxy_source_held_resources", [({"source": "consul"}, 3), ({"source": "files"}, 0)]),
+        ("meshproxy_source_stale_seconds", [({"source": "consul"}, 0), ({"source": "files"}, 9)]),
+        ("meshproxy_source_errors_total", [({"source": "consul"}, 0), ({"source": "files"}, 1)]),
     ],
 )
 def test_the_process(name: str, expected: list[tuple[dict[str, str], float]]) -> None:
