@@ -15,7 +15,7 @@ help:
 	@echo "make test-compiled  the data plane's tests against that build"
 	@echo "make pure           back to the Python source"
 	@echo "make lint   ruff, mypy, import-linter"
-	@echo "make bench  beside HAProxy, nginx and Envoy (those that are installed)"
+	@echo "make bench  beside HAProxy, nginx, Envoy and Traefik (those that are installed); ARGS=l4 or l7 for one of the two"
 	@echo "make clean  remove .venv, caches and results"
 
 demo: $(INSTALLED)
@@ -44,7 +44,7 @@ lint: $(INSTALLED)
 	$(BIN)/lint-imports
 
 bench: $(BENCH_INSTALLED)
-	$(BIN)/python -m benchmarks.bench_l4 $(ARGS)
+	$(BIN)/python -m benchmarks $(ARGS)
 
 $(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -9,20 +9,15 @@ ratio is taken within a round. Machine and noise differ: only the ratios travel.
 from __future__ import annotations
 
 import argparse
-import os
-import platform
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.load import start_backend
-from benchmarks.peers import MAX_CONNECTIONS, RESERVE, Address, Meshproxy, Peer, Proxy, capacity, find, peers
-from benchmarks.processes import raise_descriptor_limit
+from benchmarks.peers import Meshproxy, Peer, Proxy, capacity, peers
 from benchmarks.reload import ReloadResult, measure_reload
-from benchmarks.report import Machine, Results, text_report, write_docs, write_json, write_plot
+from benchmarks.report import Results, text_report, write
+from benchmarks.running import can_measure, in_turns, machine_of, running
 from benchmarks.scenarios import LOADS, WARM_UP_CONNECTIONS, IdleSample, Sample, measure, measure_idle
 
 RESULTS = Path(__file__).parent / "results"
@@ -34,10 +29,8 @@ SCENARIOS = (*(load.scenario for load in LOADS), "idle", "reload")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print the tables, write JSON and plot; 1 if a request failed, 2 if it cannot be measured here."""
     options = _parse(arguments)
-    if len(os.sched_getaffinity(0)) < 2:
-        print("the benchmark needs two CPUs: one for the proxy, one for load and backend", file=sys.stderr)
+    if not can_measure():
         return 2
-    raise_descriptor_limit(2 * MAX_CONNECTIONS + RESERVE)
     chosen, missing = peers(tuple(options.peers))
     try:
         results = _run(options, chosen, tuple(missing))
@@ -45,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     print(text_report(results))
-    _write(results, options)
+    write(results, options.results, "l4", DOCS if options.write_docs else None)
     return 1 if any(each.errors for each in results.samples) else 0
 
 
@@ -69,13 +62,13 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _run(options: argparse.Namespace, chosen: Sequence[Peer], missing: tuple[str, ...]) -> Results:
     with tempfile.TemporaryDirectory(prefix="meshproxy-bench-") as name:
         directory = Path(name)
-        with _running(directory, chosen) as proxies:
+        with running(directory, chosen) as (proxies, _):
             # Idle connections come first: what a load has freed would hold them without growing.
             idle = tuple(_idle(options, proxies))
             samples = tuple(_rounds(options, proxies, directory))
             reload = _reload(options, proxies, directory)
     return Results(
-        machine=_machine(options.peers),
+        machine=machine_of(options.peers),
         seconds=options.seconds,
         rounds=options.rounds,
         missing=missing,
@@ -85,34 +78,12 @@ def _run(options: argparse.Namespace, chosen: Sequence[Peer], missing: tuple[str
     )
 
 
-@contextmanager
-def _running(directory: Path, chosen: Sequence[Peer]) -> Iterator[list[Proxy]]:
-    backend, address = start_backend(directory)
-    programs = [backend]
-    try:
-        proxies = []
-        for peer in chosen:
-            proxies.append(_start(peer, directory, address))
-            programs.append(proxies[-1].program)
-        yield proxies
-    finally:
-        for program in reversed(programs):
-            program.stop()
-
-
-def _start(peer: Peer, directory: Path, backend: Address) -> Proxy:
-    place = directory / peer.name
-    place.mkdir()
-    return peer.start(place, backend)
-
-
 def _rounds(options: argparse.Namespace, proxies: Sequence[Proxy], directory: Path) -> Iterator[Sample]:
     for number in range(options.rounds):
         for load in LOADS:
             if load.scenario not in options.scenarios:
                 continue
-            first = number % len(proxies)
-            for proxy in (*proxies[first:], *proxies[:first]):
+            for proxy in in_turns(proxies, number):
                 sample = measure(load, proxy, directory, options.seconds)
                 print(f"round {number + 1}: {load.scenario} {proxy.name}: {sample.cpu_us:.1f} µs", file=sys.stderr)
                 yield sample
@@ -133,42 +104,6 @@ def _reload(options: argparse.Namespace, proxies: Sequence[Proxy], directory: Pa
     if ours is None or "reload" not in options.scenarios:
         return None
     return measure_reload(ours, directory, options.endpoints, options.rounds, options.seconds)
-
-
-def _machine(names: Sequence[str]) -> Machine:
-    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    return Machine(
-        cpu=models[0].partition(":")[2].strip() if models else platform.machine(),
-        kernel=platform.release(),
-        python=platform.python_version(),
-        versions={name: version for name in names if (version := _version(name))},
-    )
-
-
-def _version(name: str) -> str:
-    if name == "meshproxy":
-        from meshproxy import __version__
-
-        return __version__
-    program = find(name.upper(), name)
-    if program is None:
-        return ""
-    flag = "--version" if name == "envoy" else "-v"
-    output = subprocess.run([program, flag], capture_output=True, text=True, check=False)
-    words = (output.stdout + output.stderr).replace("/", " ").split()
-    return next((word.partition("-")[0] for word in words if word[:1].isdigit() and "." in word), "")
-
-
-def _write(results: Results, options: argparse.Namespace) -> None:
-    options.results.mkdir(parents=True, exist_ok=True)
-    write_json(results, options.results / "l4.json")
-    try:
-        write_plot(results, options.results / "l4.png")
-    except ImportError:
-        print("no plot: matplotlib is not installed (pip install 'meshproxy[bench]')", file=sys.stderr)
-    if options.write_docs:
-        write_docs(results, DOCS)
-    print(f"written to {options.results}{', ' + str(DOCS) if options.write_docs else ''}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -6,13 +6,17 @@ import re
 import selectors
 import socket
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.peers import LOAD_CPU, Address, find
+from benchmarks.peers import LOAD_CPU, Address, find, write
 from benchmarks.processes import Program, free_port
 
 BULK_BYTES = 1 << 20
+MEDIUM_BYTES = 16 << 10
+BACKENDS = 4
+"""Addresses on which the one nginx listens."""
 
 _BACKEND = """\
 worker_processes 1;
@@ -26,35 +30,55 @@ http {{
   keepalive_requests 1000000000;
   keepalive_timeout 1h;
   client_header_timeout 1h;
+  client_max_body_size 0;
+  client_body_buffer_size 2m;
   client_body_temp_path {directory}/body;
   proxy_temp_path {directory}/proxy;
   fastcgi_temp_path {directory}/fastcgi;
   uwsgi_temp_path {directory}/uwsgi;
   scgi_temp_path {directory}/scgi;
   server {{
-    listen {address[0]}:{address[1]} backlog=8192;
-    location / {{ return 200 "hello world\\n"; }}
+    {listens}
+    location / {{ return 200 "hello world\n"; }}
+    location = /r0/told {{ return 200 "$http_x_forwarded_for $http_x_forwarded_proto $http_x_forwarded_host\n"; }}
     location /bulk {{ root {directory}/www; sendfile on; }}
+    location /medium {{ root {directory}/www; sendfile on; }}
+    location /upload {{
+      # What reads the whole of a body before it answers.
+      proxy_pass_request_body off;
+      proxy_set_header Content-Length "";
+      proxy_pass http://unix:{directory}/uploads.socket:/;
+    }}
+  }}
+  server {{
+    listen unix:{directory}/uploads.socket;
+    location / {{ return 200 "hello world\n"; }}
   }}
 }}
 """
 
 
-def start_backend(directory: Path) -> tuple[Program, Address]:
-    """An nginx that answers twelve bytes, and at `/bulk` a mebibyte."""
+def start_backend(directory: Path) -> tuple[Program, tuple[Address, ...]]:
+    """An nginx on several addresses that answers twelve bytes, at `/medium` 16 KiB and at `/bulk` a mebibyte.
+
+    At `/upload` it reads what it is sent before it answers, at `/r0/told` it says what it was told of the client.
+    """
     nginx = find("NGINX", "nginx")
     if nginx is None or find("WRK", "wrk") is None:
         raise RuntimeError("the benchmark needs nginx and wrk; on Debian: apt-get install nginx wrk")
-    address = ("127.0.0.1", free_port())
+    addresses = tuple(("127.0.0.1", free_port()) for _ in range(BACKENDS))
     www = directory / "www"
     www.mkdir()
     (www / "bulk").write_bytes(b"x" * BULK_BYTES)
+    (www / "medium").write_bytes(b"x" * MEDIUM_BYTES)
     config = directory / "backend.conf"
-    config.write_text(_BACKEND.format(directory=directory, address=address))
+    listens = "\n    ".join(f"listen {host}:{port} backlog=8192;" for host, port in addresses)
+    config.write_text(_BACKEND.format(directory=directory, listens=listens))
     directory.chmod(0o755)  # nginx' worker is another user
     program = Program("backend", [nginx, "-p", str(directory), "-c", str(config)], directory, LOAD_CPU)
-    program.wait_for_port(address)
-    return program, address
+    for address in addresses:
+        program.wait_for_port(address)
+    return program, addresses
 
 
 @dataclass(frozen=True)
@@ -69,22 +93,32 @@ class LoadResult:
 
 
 def start_wrk(
-    directory: Path, name: str, address: Address, path: str, connections: int, seconds: float, close: bool = False
+    directory: Path,
+    name: str,
+    address: Address,
+    path: str,
+    connections: int,
+    seconds: float,
+    *,
+    headers: Sequence[str] = (),
+    script: str | None = None,
 ) -> Program:
-    """Begin to load `address`; `wrk_result` reads what came of it once it ended."""
+    """Begin to load `address`, with the requests of a Lua `script` if any; `wrk_result` reads what came of it."""
     wrk = find("WRK", "wrk")
     assert wrk is not None
     command = [wrk, "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--latency"]
-    if close:
-        command += ["-H", "Connection: close"]
+    for header in headers:
+        command += ["-H", header]
+    if script is not None:
+        command += ["-s", write(directory, f"{name}.lua", script)]
     return Program(name, [*command, f"http://{address[0]}:{address[1]}{path}"], directory, LOAD_CPU)
 
 
 def run_wrk(
-    directory: Path, address: Address, path: str, connections: int, seconds: float, close: bool = False
+    directory: Path, address: Address, path: str, connections: int, seconds: float, headers: Sequence[str] = ()
 ) -> LoadResult:
-    """Load `address` for `seconds`."""
-    program = start_wrk(directory, "wrk", address, path, connections, seconds, close)
+    """Load `address` with wrk for `seconds`."""
+    program = start_wrk(directory, "wrk", address, path, connections, seconds, headers=headers)
     program.wait()
     return wrk_result(program)
 

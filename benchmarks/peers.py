@@ -1,4 +1,4 @@
-"""The proxies that are compared, each set up to do the same: accept on one address, connect to one backend.
+"""The proxies that the L4 benchmark compares, each set up to accept on one address and connect to one backend.
 
 A peer is found by the environment (`HAPROXY`, `NGINX`, `ENVOY`) or on the PATH; one that is
 not there is left out. Settings are each program's own for plain TCP on one core; timeouts
@@ -11,7 +11,7 @@ import os
 import resource
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,9 @@ LOAD_CPU = 1
 MAX_CONNECTIONS = 12000
 RESERVE = 200
 """Descriptors of a proxy that no connection holds."""
+
+BASELINE = "baseline"
+"""Another checkout of meshproxy, measured like a peer."""
 
 Address = tuple[str, int]
 
@@ -39,10 +42,10 @@ class Proxy:
 
 @dataclass(frozen=True)
 class Peer:
-    """A way to run one proxy in front of a backend."""
+    """A way to run one proxy in front of backends."""
 
     name: str
-    start: Callable[[Path, Address], Proxy]
+    start: Callable[[Path, Sequence[Address]], Proxy]
 
 
 def find(variable: str, name: str) -> str | None:
@@ -55,13 +58,15 @@ def capacity() -> int:
     return min(MAX_CONNECTIONS, (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVE) // 2)
 
 
-def _write(directory: Path, name: str, text: str) -> str:
+def write(directory: Path, name: str, text: str) -> str:
+    """Write a configuration; returns its path."""
     path = directory / name
     path.write_text(text)
     return str(path)
 
 
-def _run(name: str, command: list[str], directory: Path, address: Address) -> Proxy:
+def run(name: str, command: list[str], directory: Path, address: Address) -> Proxy:
+    """Run a proxy on the proxies' CPU until it listens."""
     program = Program(name, command, directory, PROXY_CPU)
     program.wait_for_port(address)
     return Proxy(name, program, address, program.pids())
@@ -100,25 +105,31 @@ class Meshproxy(Proxy):
     manifests: Path
 
 
-def start_meshproxy(directory: Path, backend: Address) -> Meshproxy:
-    """Run meshproxy with its worker on the proxies' CPU and its supervisor on the other one."""
+def start_meshproxy(directory: Path, backends: Sequence[Address]) -> Meshproxy:
+    """Run meshproxy in front of the first of `backends`."""
     admin = ("127.0.0.1", free_port())
     address = ("127.96.200.1", free_port("127.96.200.1"))
+    text = _MESHPROXY.format(admin=admin[1], host=address[0], port=address[1], backend=backends[0])
+    return run_meshproxy(directory, text, admin, address)
+
+
+def run_meshproxy(
+    directory: Path, text: str, admin: Address, address: Address, checkout: Path | None = None
+) -> Meshproxy:
+    """Run meshproxy, that of `checkout` if any, with its worker on the proxies' CPU and its supervisor on the other."""
+    name = "meshproxy" if checkout is None else BASELINE
     manifests = directory / "manifests"
     manifests.mkdir()
-    _write(
-        manifests,
-        "bench.yaml",
-        _MESHPROXY.format(admin=admin[1], host=address[0], port=address[1], backend=backend),
-    )
+    write(manifests, "bench.yaml", text)
     command = [sys.executable, "-m", "meshproxy", "run", "-c", str(manifests)]
-    program = Program("meshproxy", command, directory, LOAD_CPU)
+    environment = {"PYTHONPATH": str(checkout.resolve())} if checkout is not None else {}
+    program = Program(name, command, directory, LOAD_CPU, environment)
     program.wait_for_port(admin)
     program.wait_for_port(address)
     workers = tuple(pid for pid in children_of(program.pid) if "meshproxy.runtime.worker" in command_line(pid))
     for pid in workers:
         pin(pid, PROXY_CPU)
-    return Meshproxy("meshproxy", program, address, workers, admin, manifests)
+    return Meshproxy(name, program, address, workers, admin, manifests)
 
 
 # -- HAProxy -------------------------------------------------------------------------
@@ -141,10 +152,10 @@ backend back
 """
 
 
-def _start_haproxy(program: str, directory: Path, backend: Address) -> Proxy:
+def _start_haproxy(program: str, directory: Path, backends: Sequence[Address]) -> Proxy:
     address = ("127.0.0.1", free_port())
-    text = _HAPROXY.format(address=address, backend=backend, limit=capacity())
-    return _run("haproxy", [program, "-db", "-f", _write(directory, "haproxy.cfg", text)], directory, address)
+    text = _HAPROXY.format(address=address, backend=backends[0], limit=capacity())
+    return run("haproxy", [program, "-db", "-f", write(directory, "haproxy.cfg", text)], directory, address)
 
 
 # -- nginx ---------------------------------------------------------------------------
@@ -169,17 +180,17 @@ stream {{
 """
 
 
-def _start_nginx(program: str, directory: Path, backend: Address) -> Proxy:
+def _start_nginx(program: str, directory: Path, backends: Sequence[Address]) -> Proxy:
     address = ("127.0.0.1", free_port())
     text = _NGINX.format(
         module=f"load_module {_NGINX_MODULE};" if _NGINX_MODULE.exists() else "",
         descriptors=2 * capacity() + RESERVE // 2,
         directory=directory,
         address=address,
-        backend=backend,
+        backend=backends[0],
     )
-    config = _write(directory, "nginx-stream.conf", text)
-    return _run("nginx", [program, "-p", str(directory), "-c", config], directory, address)
+    config = write(directory, "nginx-stream.conf", text)
+    return run("nginx", [program, "-p", str(directory), "-c", config], directory, address)
 
 
 # -- Envoy ---------------------------------------------------------------------------
@@ -209,34 +220,38 @@ static_resources:
 """
 
 
-def _start_envoy(program: str, directory: Path, backend: Address) -> Proxy:
+def _start_envoy(program: str, directory: Path, backends: Sequence[Address]) -> Proxy:
     address = ("127.0.0.1", free_port())
-    text = _ENVOY.format(address=address, backend=backend, limit=capacity())
-    config = _write(directory, "envoy.yaml", text)
+    text = _ENVOY.format(address=address, backend=backends[0], limit=capacity())
+    config = write(directory, "envoy.yaml", text)
     options = ["--concurrency", "1", "--log-level", "error", "--disable-hot-restart"]
-    return _run("envoy", [program, "-c", config, *options], directory, address)
+    return run("envoy", [program, "-c", config, *options], directory, address)
 
 
-_STARTERS: dict[str, Callable[[str, Path, Address], Proxy]] = {
-    "haproxy": _start_haproxy,
-    "nginx": _start_nginx,
-    "envoy": _start_envoy,
-}
+Starter = Callable[[str, Path, Sequence[Address]], Proxy]
+_STARTERS: Mapping[str, Starter] = {"haproxy": _start_haproxy, "nginx": _start_nginx, "envoy": _start_envoy}
 
 
-def peers(names: tuple[str, ...] = ("meshproxy", *_STARTERS)) -> tuple[list[Peer], list[str]]:
+def peers(names: Sequence[str] = ("meshproxy", *_STARTERS)) -> tuple[list[Peer], list[str]]:
     """Those of `names` that can run here, and the names of those that are missing."""
+    return those_here(names, start_meshproxy, _STARTERS)
+
+
+def those_here(
+    names: Sequence[str], ours: Callable[[Path, Sequence[Address]], Proxy], starters: Mapping[str, Starter]
+) -> tuple[list[Peer], list[str]]:
+    """`names` as peers, where their programs are found, and the names of the others."""
     found: list[Peer] = []
     missing: list[str] = []
     for name in names:
         if name == "meshproxy":
-            found.append(Peer(name, start_meshproxy))
+            found.append(Peer(name, ours))
         elif program := find(name.upper(), name):
-            found.append(Peer(name, _bound(name, program)))
+            found.append(Peer(name, _bound(starters[name], program)))
         else:
             missing.append(name)
     return found, missing
 
 
-def _bound(name: str, program: str) -> Callable[[Path, Address], Proxy]:
-    return lambda directory, backend: _STARTERS[name](program, directory, backend)
+def _bound(starter: Starter, program: str) -> Callable[[Path, Sequence[Address]], Proxy]:
+    return lambda directory, backends: starter(program, directory, backends)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
+from typing import ClassVar
 
 from benchmarks.reload import ReloadResult
 from benchmarks.scenarios import LOADS, IdleSample, Sample
@@ -26,24 +28,53 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Results:
-    """Everything that one run of the benchmark measured."""
+class Run:
+    """What one run of a benchmark measured, and where."""
+
+    marker: ClassVar[str]
+    """What marks the place of its tables in the documents."""
 
     machine: Machine
     seconds: float
     rounds: int
     missing: tuple[str, ...]
     samples: tuple[Sample, ...]
-    idle: tuple[IdleSample, ...]
-    reload: ReloadResult | None
 
     def proxies(self) -> tuple[str, ...]:
         """Who was measured, in the order in which they first appear."""
-        return tuple(dict.fromkeys([each.proxy for each in self.samples] + [each.proxy for each in self.idle]))
+        return tuple(dict.fromkeys(each.proxy for each in self.samples))
 
     def of(self, scenario: str, proxy: str) -> tuple[Sample, ...]:
         """One proxy's samples of one scenario."""
         return tuple(each for each in self.samples if (each.scenario, each.proxy) == (scenario, proxy))
+
+    def tables(self) -> list[list[Row]]:
+        """What there is to say, a head and rows each."""
+        raise NotImplementedError
+
+    def panels(self) -> list[tuple[str, str]]:
+        """The plot's panels: (scenario, title)."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Results(Run):
+    """Everything that one run of the L4 benchmark measured."""
+
+    marker = "results"
+
+    idle: tuple[IdleSample, ...]
+    reload: ReloadResult | None
+
+    def proxies(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*super().proxies(), *(each.proxy for each in self.idle))))
+
+    def tables(self) -> list[list[Row]]:
+        every = (list(load_rows(self)), list(idle_rows(self)), list(reload_rows(self)))
+        return [rows for rows in every if len(rows) > 1]
+
+    def panels(self) -> list[tuple[str, str]]:
+        return [(load.scenario, f"CPU per {load.unit}, µs") for load in LOADS]
 
 
 def middle(values: Iterable[float]) -> float:
@@ -52,10 +83,16 @@ def middle(values: Iterable[float]) -> float:
     return median(known) if known else float("nan")
 
 
-def cpu_ratio(results: Results, scenario: str, peer: str) -> float:
+def cpu_ratio(results: Run, scenario: str, peer: str) -> float:
     """The median over the rounds of our CPU per unit divided by the peer's in the same round."""
     pairs = zip(results.of(scenario, OURS), results.of(scenario, peer), strict=False)
     return middle(ours.cpu_us / theirs.cpu_us for ours, theirs in pairs if theirs.cpu_us)
+
+
+def rate_ratio(results: Run, scenario: str, peer: str) -> float:
+    """The same of the units a second."""
+    pairs = zip(results.of(scenario, OURS), results.of(scenario, peer), strict=False)
+    return middle(ours.rate / theirs.rate for ours, theirs in pairs if theirs.rate)
 
 
 def load_rows(results: Results) -> Iterator[Row]:
@@ -66,16 +103,14 @@ def load_rows(results: Results) -> Iterator[Row]:
             samples = results.of(load.scenario, proxy)
             if not samples:
                 continue
-            ours = middle(each.rate for each in results.of(load.scenario, OURS))
-            rate = middle(each.rate for each in samples)
             yield (
                 load.scenario,
                 proxy,
-                f"{rate:,.0f} {load.units}",
+                f"{middle(each.rate for each in samples):,.0f} {load.units}",
                 f"{middle(each.cpu_us for each in samples):.1f} µs",
                 f"{middle(each.p99_ms for each in samples):.2f} ms",
                 f"{cpu_ratio(results, load.scenario, proxy):.2f}",
-                f"{ours / rate:.2f}",
+                f"{rate_ratio(results, load.scenario, proxy):.2f}",
             )
 
 
@@ -120,64 +155,69 @@ def markdown_table(rows: Sequence[Row]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *body))
 
 
-def tables(results: Results) -> list[list[Row]]:
-    """Every table that has something in it."""
-    every = (list(load_rows(results)), list(idle_rows(results)), list(reload_rows(results)))
-    return [rows for rows in every if len(rows) > 1]
-
-
-def text_report(results: Results) -> str:
+def text_report(results: Run) -> str:
     """What the benchmark prints."""
-    parts = [text_table(rows) for rows in tables(results)]
+    parts = [text_table(rows) for rows in results.tables()]
     if results.missing:
         parts.append(f"not installed, left out: {', '.join(results.missing)}")
     return "\n\n".join(parts)
 
 
-def write_json(results: Results, path: Path) -> None:
+def write(results: Run, directory: Path, name: str, docs: Path | None) -> None:
+    """JSON and a plot of this name go into `directory`, the tables into `docs`."""
+    directory.mkdir(parents=True, exist_ok=True)
+    write_json(results, directory / f"{name}.json")
+    try:
+        write_plot(results, directory / f"{name}.png")
+    except ImportError:
+        print("no plot: matplotlib is not installed (pip install 'meshproxy[bench]')", file=sys.stderr)
+    if docs is not None:
+        write_docs(results, docs)
+    print(f"written to {directory}{f', {docs}' if docs else ''}", file=sys.stderr)
+
+
+def write_json(results: Run, path: Path) -> None:
     """Every sample, for later comparison."""
     path.write_text(json.dumps(asdict(results), indent=1) + "\n")
 
 
-def write_plot(results: Results, path: Path) -> None:
+def write_plot(results: Run, path: Path) -> None:
     """Bars of CPU per unit, one panel a scenario."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    loads = [load for load in LOADS if results.of(load.scenario, OURS)]
-    figure, axes = plt.subplots(1, max(1, len(loads)), figsize=(4 * max(1, len(loads)), 3.2), squeeze=False)
-    for axis, load in zip(axes[0], loads, strict=False):
-        names = [proxy for proxy in results.proxies() if results.of(load.scenario, proxy)]
-        values = [middle(each.cpu_us for each in results.of(load.scenario, name)) for name in names]
+    panels = [(scenario, title) for scenario, title in results.panels() if results.of(scenario, OURS)]
+    figure, axes = plt.subplots(1, max(1, len(panels)), figsize=(4 * max(1, len(panels)), 3.2), squeeze=False)
+    for axis, (scenario, title) in zip(axes[0], panels, strict=False):
+        names = [proxy for proxy in results.proxies() if results.of(scenario, proxy)]
+        values = [middle(each.cpu_us for each in results.of(scenario, name)) for name in names]
         axis.bar(names, values, color=["tab:green" if name == OURS else "tab:gray" for name in names])
-        axis.set_title(f"CPU per {load.unit}, µs")
+        axis.set_title(title)
     figure.tight_layout()
     figure.savefig(path, dpi=120)
     plt.close(figure)
 
 
-_BEGIN, _END = "<!-- results: begin -->", "<!-- results: end -->"
-
-
-def write_docs(results: Results, path: Path) -> None:
-    """Replace what stands between the two markers in `path`; raises `ValueError` where they are missing."""
+def write_docs(results: Run, path: Path) -> None:
+    """Replace what stands between the run's two markers in `path`; raises `ValueError` where they are missing."""
+    first, last = f"<!-- {results.marker}: begin -->", f"<!-- {results.marker}: end -->"
     text = path.read_text()
-    head, begin, rest = text.partition(_BEGIN)
-    _, end, tail = rest.partition(_END)
+    head, begin, rest = text.partition(first)
+    _, end, tail = rest.partition(last)
     if not begin or not end:
-        raise ValueError(f"{path} lacks the markers {_BEGIN} and {_END}")
-    path.write_text(f"{head}{_BEGIN}\n\n{_markdown_report(results)}\n\n{_END}{tail}")
+        raise ValueError(f"{path} lacks the markers {first} and {last}")
+    path.write_text(f"{head}{first}\n\n{_markdown_report(results)}\n\n{last}{tail}")
 
 
-def _markdown_report(results: Results) -> str:
+def _markdown_report(results: Run) -> str:
     machine = results.machine
     versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
     parts = [
         f"{machine.cpu}, Linux {machine.kernel}, Python {machine.python}; {versions}. Medians of {results.rounds} "
         f"rounds of {results.seconds:g} s.",
-        *(markdown_table(rows) for rows in tables(results)),
+        *(markdown_table(rows) for rows in results.tables()),
     ]
     if results.missing:
         parts.append(f"Not installed where this was measured: {', '.join(results.missing)}.")

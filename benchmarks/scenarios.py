@@ -17,7 +17,10 @@ WARM_UP_CONNECTIONS = 200
 
 @dataclass(frozen=True)
 class Sample:
-    """One measurement: `rate` in units a second, `cpu_us` of the proxy a unit, `p99_ms` of the client's latency."""
+    """One measurement: `rate` in units a second, `cpu_us` of the proxy a unit, `p99_ms` of the client's latency.
+
+    `memory` is the program's proportional set size meanwhile, bytes; 0 where nobody looked.
+    """
 
     scenario: str
     proxy: str
@@ -25,6 +28,8 @@ class Sample:
     cpu_us: float
     p99_ms: float
     errors: int
+    p50_ms: float = 0.0
+    memory: int = 0
 
 
 @dataclass(frozen=True)
@@ -46,21 +51,21 @@ class Load:
     units: str
     path: str
     connections: int
-    close: bool = False
+    headers: tuple[str, ...] = ()
     scale: float = 1.0
 
 
 LOADS = (
     Load("small", "request", "requests", "/", SMALL_CONNECTIONS),
     Load("bulk", "MB", "MB", "/bulk", BULK_CONNECTIONS, scale=BULK_BYTES / 1e6),
-    Load("connections", "connection", "connections", "/", SHORT_CONNECTIONS, close=True),
+    Load("connections", "connection", "connections", "/", SHORT_CONNECTIONS, headers=("Connection: close",)),
 )
 
 
 def measure(load: Load, proxy: Proxy, directory: Path, seconds: float) -> Sample:
     """Load `proxy` and divide the CPU time that it spent by the work that it did."""
     before = proxy.program.cpu_seconds()
-    result = run_wrk(directory, proxy.address, load.path, load.connections, seconds, load.close)
+    result = run_wrk(directory, proxy.address, load.path, load.connections, seconds, load.headers)
     spent = proxy.program.cpu_seconds() - before
     return _sample(load, proxy.name, result, spent)
 
@@ -76,6 +81,7 @@ def _sample(load: Load, proxy: str, result: LoadResult, spent: float) -> Sample:
         cpu_us=spent / units * 1e6,
         p99_ms=result.p99 * 1e3,
         errors=result.errors,
+        p50_ms=result.p50 * 1e3,
     )
 
 

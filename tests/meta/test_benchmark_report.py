@@ -1,4 +1,4 @@
-"""The benchmark's arithmetic and its way into the documents."""
+"""The benchmarks' arithmetic and its way into the documents."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.report import Machine, Results, cpu_ratio, text_report, write_docs
+from benchmarks.report_l7 import L7Results, latency_rows
 from benchmarks.scenarios import IdleSample, Sample
+from benchmarks.scenarios_l7 import LatencySample
 
 MACHINE = Machine(cpu="a CPU", kernel="6.1", python="3.11", versions={"haproxy": "2.6"})
 
@@ -26,6 +28,19 @@ def test_ratios_are_taken_within_a_round() -> None:
     ours = [make_sample("meshproxy", each) for each in (10, 30, 11)]
     theirs = [make_sample("haproxy", each) for each in (20, 60, 10)]
     assert cpu_ratio(make_results(*ours, *theirs), "small", "haproxy") == 0.5
+
+
+def test_added_latency_is_what_a_proxy_adds_to_the_backends_own() -> None:
+    """1.5 and 1.0 ms beside a backend that takes 0.5 ms add 1.0 and 0.5 ms: twice as much."""
+    latency = tuple(
+        LatencySample(
+            proxy, p50_ms=p99 / 2, p99_ms=p99, direct_p50_ms=0.25, direct_p99_ms=0.5, late_ms=0.1, cpu_us=us, errors=0
+        )
+        for proxy, p99, us in (("meshproxy", 1.5, 60.0), ("haproxy", 1.0, 40.0))
+    )
+    results = L7Results(MACHINE, 3.0, 1, (), (), latency, {"meshproxy": 0, "haproxy": 0})
+    rows = list(latency_rows(results))
+    assert rows[2] == ("haproxy", "0.250 ms", "0.500 ms", "2.00", "40.0 µs", "1.50")
 
 
 def test_the_report_names_what_is_missing() -> None:
