@@ -12,7 +12,7 @@ import socket
 
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.errors import ProtocolError
-from meshproxy.dataplane import pktinfo
+from meshproxy.aio import pktinfo
 from meshproxy.dataplane.cluster import Cluster
 from meshproxy.dataplane.listener import ListenerCounters, SourceFilter
 from meshproxy.dataplane.reactor import Reactor

@@ -16,7 +16,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from meshproxy.base.addresses import SocketAddress
-from meshproxy.dataplane import pktinfo
+from meshproxy.aio import pktinfo
 from meshproxy.dataplane.idle import IdleTimer
 from meshproxy.dataplane.upstream import Upstream
 from meshproxy.protocols import proxy_protocol

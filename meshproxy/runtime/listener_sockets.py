@@ -6,13 +6,12 @@ accept queue behind, and its successor takes it over.
 
 from __future__ import annotations
 
-import errno
-import os
 import socket
 from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 
 from meshproxy.base.addresses import SocketAddress
+from meshproxy.base.bind_errors import explain_bind_error
 from meshproxy.snapshot.model import Listener, Transport
 
 BACKLOG = 4096
@@ -97,21 +96,3 @@ def _bind(listener: Listener, *, shared: bool) -> socket.socket:
         sock.close()
         raise
     return sock
-
-
-def explain_bind_error(address: SocketAddress, error: OSError) -> str:
-    """A sentence on why `address` could not be bound, and what would help."""
-    match error.errno:
-        case errno.EADDRINUSE:
-            return f"{address} is in use by another program; stop that one, or use another address or port"
-        case errno.EACCES | errno.EPERM:
-            return (
-                f"{address} needs a privilege, since its port is below net.ipv4.ip_unprivileged_port_start; "
-                "use a higher port, or give the program CAP_NET_BIND_SERVICE"
-            )
-        case errno.EADDRNOTAVAIL:
-            return f"{address.host} is not an address of this machine; add it to an interface (ip address add)"
-        case errno.EMFILE | errno.ENFILE:
-            return f"no file descriptor is left for {address}; raise the limit of open files"
-        case _:
-            return f"{address} could not be bound: {os.strerror(error.errno or 0)}"

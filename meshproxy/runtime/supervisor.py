@@ -18,6 +18,7 @@ import msgspec
 
 from meshproxy.admin.server import AdminServer
 from meshproxy.aio.tasks import OwnedTasks
+from meshproxy.base.bind_errors import explain_bind_error
 from meshproxy.base.errors import MeshproxyError
 from meshproxy.base.events import Event, EventType
 from meshproxy.controlplane.control_plane import ControlPlane
@@ -26,7 +27,7 @@ from meshproxy.controlplane.publisher import Publish
 from meshproxy.controlplane.saved_sources import SavedSources
 from meshproxy.health.monitor import HealthMonitor
 from meshproxy.registry.files import FilesSource
-from meshproxy.runtime.listener_sockets import ListenerSockets, explain_bind_error
+from meshproxy.runtime.listener_sockets import ListenerSockets
 from meshproxy.runtime.options import RunOptions
 from meshproxy.runtime.sources import Registries
 from meshproxy.runtime.view import RunningProxy

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from meshproxy.base.addresses import SocketAddress
-from meshproxy.runtime.listener_sockets import ListenerSockets, explain_bind_error
+from meshproxy.base.bind_errors import explain_bind_error
+from meshproxy.runtime.listener_sockets import ListenerSockets
 from meshproxy.snapshot.model import Listener, Transport
 
 
