@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 import socket
 
+from meshproxy.aio import pktinfo
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.errors import ProtocolError
-from meshproxy.aio import pktinfo
 from meshproxy.dataplane.cluster import Cluster
 from meshproxy.dataplane.listener import ListenerCounters, SourceFilter
 from meshproxy.dataplane.reactor import Reactor

@@ -15,8 +15,8 @@ import os
 import socket
 from typing import TYPE_CHECKING
 
-from meshproxy.base.addresses import SocketAddress
 from meshproxy.aio import pktinfo
+from meshproxy.base.addresses import SocketAddress
 from meshproxy.dataplane.idle import IdleTimer
 from meshproxy.dataplane.upstream import Upstream
 from meshproxy.protocols import proxy_protocol

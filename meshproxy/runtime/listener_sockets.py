@@ -10,7 +10,6 @@ import socket
 from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 
-from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.bind_errors import explain_bind_error
 from meshproxy.snapshot.model import Listener, Transport
 

@@ -7,8 +7,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from meshproxy.base.addresses import SocketAddress
 from meshproxy.aio import pktinfo
+from meshproxy.base.addresses import SocketAddress
 from meshproxy.protocols import proxy_protocol
 from meshproxy.snapshot.model import Algorithm
 from tests.support.datagrams import MakeClient, MakeServer
