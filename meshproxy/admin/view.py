@@ -9,6 +9,7 @@ import msgspec
 
 from meshproxy.base.errors import Finding
 from meshproxy.health.states import EndpointHealth
+from meshproxy.identity.status import IdentityStatus
 from meshproxy.snapshot.model import Snapshot
 from meshproxy.telemetry.events import RecordedEvent
 from meshproxy.telemetry.totals import EndpointTotals, ListenerTotals
@@ -80,6 +81,10 @@ class ProxyView(Protocol):
     def sources(self) -> tuple[SourceState, ...]: ...
 
     def config(self) -> ConfigStatus: ...
+
+    def identity(self) -> IdentityStatus | None:
+        """None where no identity is configured."""
+        ...
 
     def diagnostics(self) -> tuple[Finding, ...]: ...
 

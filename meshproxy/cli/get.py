@@ -11,7 +11,7 @@ import click
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.cli.client import AdminClient
 from meshproxy.cli.parameters import admin_option, token_option
-from meshproxy.cli.tables import format_age, format_bytes, format_stale, format_table
+from meshproxy.cli.tables import format_age, format_bytes, format_stale, format_table, format_time
 from meshproxy.loader.suggestions import did_you_mean
 
 Row = dict[str, Any]
@@ -139,8 +139,18 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("PROBLEM", _field("problem")),
         Column("KINDS", lambda row: ",".join(f"{kind}={n}" for kind, n in row["counts"].items()), wide=True),
     ),
+    "certificates": (
+        Column("KIND", _field("kind")),
+        Column("NAME", _field("name")),
+        Column("ISSUER", _field("issuer")),
+        Column("STATE", _field("state")),
+        Column("EXPIRES", lambda row: format_age(max(0.0, row["expiresIn"]))),
+        Column("SERIAL", _field("serial"), wide=True),
+        Column("NOT-BEFORE", lambda row: format_time(row["notBefore"]), wide=True),
+        Column("NOT-AFTER", lambda row: format_time(row["notAfter"]), wide=True),
+    ),
 }
-NOT_NAMESPACED = frozenset({"sources"})
+NOT_NAMESPACED = frozenset({"sources", "certificates"})
 
 ALIASES = {
     "service": "services",
@@ -155,6 +165,8 @@ ALIASES = {
     "listener": "listeners",
     "cluster": "clusters",
     "source": "sources",
+    "certificate": "certificates",
+    "cert": "certificates",
 }
 KINDS = (*COLUMNS, "config")
 
@@ -189,7 +201,8 @@ def command(
     admin: SocketAddress,
     token_file: str | None,
 ) -> None:
-    """List KIND: services (svc), endpoints (ep), workloads (wl), routes, listeners, clusters, sources, or config.
+    """List KIND: services (svc), endpoints (ep), workloads (wl), routes, listeners, clusters,
+    sources, certificates (cert), or config.
 
     NAME limits the list to one; for endpoints and listeners it is a Service's name.
     """

@@ -14,7 +14,7 @@ COMMANDS = {
     "schema": "Print the JSON Schema of the manifests, for editors.",
     "route": "Explain which rule a request takes.",
     "demo": "Show a Service with three endpoints at work.",
-    "get": "List services, endpoints, workloads, routes, listeners, clusters, or the config.",
+    "get": "List services, endpoints, workloads, routes, listeners, clusters, certificates …",
     "describe": "Show one thing in detail.",
     "status": "Show how the running proxy does.",
     "drain": "Stop the running proxy gracefully.",

@@ -35,6 +35,7 @@ def command(output: str | None, admin: SocketAddress, token_file: str | None) ->
 
 def _is_well(status: Row) -> bool:
     failing = [source for source in status["sources"] if source["problem"]]
+    failing += [status["identity"]] if status["identity"] and status["identity"]["problem"] else []
     return status["ready"] and not status["config"]["rejection"] and not status["failedListeners"] and not failing
 
 
@@ -55,6 +56,8 @@ def _print_status(status: Row) -> None:
         for each in status["sources"]
     ]
     click.echo("\n" + format_table(("SOURCE", "STATE", "RESOURCES", "CHANGED", "STALE", "PROBLEM"), sources))
+    if status["identity"]:
+        _print_identity(status["identity"])
     workers = [
         (each["id"], each["pid"], each["state"], each["version"], each["restarts"], format_age(each["uptime"]))
         for each in status["workers"]
@@ -68,6 +71,14 @@ def _print_status(status: Row) -> None:
         click.echo("\nDiagnostics:")
         for each in status["diagnostics"]:
             click.echo(f"  {format_finding(each)}")
+
+
+def _print_identity(identity: Row) -> None:
+    own = next((each for each in identity["certificates"] if each["kind"] == "Identity"), None)
+    name = f"{own['name']}, {own['state']}, for {format_age(max(0.0, own['expiresIn']))} more" if own else "<none>"
+    click.echo(f"\nIdentity: {name} (from {identity['source']})")
+    if identity["problem"]:
+        click.echo(f"  PROBLEM:     {identity['problem']}")
 
 
 def format_finding(finding: Row) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from math import log2
 
 GAP = "   "
@@ -30,6 +31,11 @@ def format_age(seconds: float | None) -> str:
 def format_stale(seconds: float | None) -> str:
     """How long something has not been confirmed; ``-`` where it is."""
     return "-" if seconds is None else format_age(seconds)
+
+
+def format_time(seconds: float) -> str:
+    """``2026-11-24T20:37:01Z``, of seconds since 1970."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def format_bytes(count: float) -> str:

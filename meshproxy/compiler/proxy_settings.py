@@ -6,7 +6,10 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import NamedTuple
 
 from meshproxy.base.addresses import SocketAddress
+from meshproxy.base.spiffe import DEFAULT_TRUST_DOMAIN
 from meshproxy.resources import ObjectMeta, Proxy
+from meshproxy.resources.identity import IdentityConsul, ProxyIdentity
+from meshproxy.snapshot.identity import FromCA, FromConsul, FromFiles, IdentitySettings
 from meshproxy.snapshot.model import ProxySettings
 
 DEFAULT_PROXY = Proxy(api_version="meshproxy.dev/v1", kind="Proxy", metadata=ObjectMeta(name="meshproxy"))
@@ -40,7 +43,31 @@ def settings_of(proxy: Proxy, hostname: str) -> ProxySettings:
         buffer_size=int(spec.buffer_size),
         log_format=spec.log.format.value,
         log_level=spec.log.level,
+        identity=_identity_of(spec.identity, proxy.metadata.namespace) if spec.identity is not None else None,
     )
+
+
+def _identity_of(identity: ProxyIdentity, namespace: str) -> IdentitySettings:
+    """Our own CA needs a trust domain to ask for; the other sources say what theirs is."""
+    return IdentitySettings(
+        trust_domain=identity.trust_domain or (DEFAULT_TRUST_DOMAIN if identity.ca is not None else ""),
+        namespace=namespace,
+        service_account=identity.service_account or "",
+        source=_identity_source(identity),
+    )
+
+
+def _identity_source(identity: ProxyIdentity) -> FromFiles | FromCA | FromConsul:
+    """The loader has seen to it that there is exactly one."""
+    if identity.files is not None:
+        files = identity.files
+        return FromFiles(certificate=files.certificate, key=files.key, roots=files.roots)
+    if identity.ca is not None:
+        ca = identity.ca
+        lifetime = float(ca.lifetime) if ca.lifetime is not None else None
+        return FromCA(url=ca.url.rstrip("/"), roots=ca.roots, token_file=ca.token_file or "", lifetime=lifetime)
+    consul = identity.consul or IdentityConsul()
+    return FromConsul(address=consul.address.rstrip("/"), token_file=consul.token_file or "")
 
 
 def environment_of(proxy: Proxy, settings: ProxySettings) -> Environment:

@@ -1,9 +1,7 @@
 """Who this proxy is: certificates, where they come from, and our own CA.
 
-* `verification` decides about a peer's certificate. It is lean: workers import it.
-* `sources` yield an `Identity`: from files, from our CA, from Consul's. `keeper` keeps the last good one, and warns
-  before it expires.
-* `authority` is our CA: signing, tokens, files.
-
-Everything but `verification` imports `cryptography`, and belongs to the supervisor.
+* `verification` decides about a peer's certificate, `contexts` puts ours into a TLS context. Both are lean: workers
+  import them, and nothing else of this package, since the rest imports `cryptography`.
+* `sources` yield an `Identity`: from files, our own CA, or Consul's; `svid` is what they all must pass.
+* `keeper` keeps the last good one, and warns before it expires.
 """

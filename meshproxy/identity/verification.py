@@ -43,9 +43,12 @@ class Refused(NamedTuple):
 
 
 class PeerRules(NamedTuple):
-    """Whom to talk to. `identities` are SPIFFE ids, any of which will do; None allows the whole trust domain."""
+    """Whom to talk to. `identities` are SPIFFE ids, any of which will do; None allows the whole trust domain.
 
-    trust_domain: str
+    `trust_domain` None allows every one whose roots are trusted.
+    """
+
+    trust_domain: str | None
     peer_is_server: bool
     identities: Set[str] | None = None
 
@@ -122,7 +125,7 @@ def _check_identity(leaf: x509.Certificate, rules: PeerRules) -> SpiffeId | Refu
         return Refused(Refusal.NO_SPIFFE_ID, str(error))
     if not found.path:
         return Refused(Refusal.NO_SPIFFE_ID, f"{found} names a trust domain and nobody in it")
-    if found.trust_domain != rules.trust_domain:
+    if rules.trust_domain not in (None, found.trust_domain):
         return Refused(Refusal.WRONG_TRUST_DOMAIN, f"{found} is not of the trust domain {rules.trust_domain}")
     if rules.identities is not None and leaf.uris[0] not in rules.identities:
         expected = " or ".join(sorted(rules.identities)) or "nobody"

@@ -1,8 +1,6 @@
 """Manifests in files and directories, watched.
 
-Directories are watched, those of single files too: editors and mounts replace files by rename,
-and Kubernetes' volumes by swapping a symbolic link. An event only means "look again". A
-file is part of one whole: while anything in it is wrong, the last good state of all files
+A file is part of one whole: while anything in it is wrong, the last good state of all files
 stays in force.
 """
 
@@ -10,25 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from meshproxy.aio.inotify import DirectoryWatch
+from meshproxy.aio.file_changes import FileChanges
 from meshproxy.base.errors import Finding, errors_in
 from meshproxy.loader.files import read_paths
 from meshproxy.loader.load import SourceText, load
 from meshproxy.resources.update import SourceUpdate
-
-SETTLE = 0.05
-"""Seconds without an event before files are read: an editor's several steps are one change."""
-MAX_SETTLE = 0.5
-"""Seconds after which they are read all the same."""
-POLL = 2.0
-"""Seconds between looks where a directory cannot be watched: it is missing, or the system's limits are reached."""
-
-_log = logging.getLogger(__name__)
 
 
 class FilesSource:
@@ -36,7 +23,7 @@ class FilesSource:
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = tuple(paths)
-        self._event = asyncio.Event()
+        self._changes = FileChanges(self._paths)
         self._digest = b""
         self._forced = False
 
@@ -46,34 +33,13 @@ class FilesSource:
 
     def refresh(self) -> None:
         self._forced = True
-        self._event.set()
+        self._changes.look_again()
 
     async def run(self, emit: Callable[[SourceUpdate], None]) -> None:
-        watch = self._open_watch()
-        try:
-            while True:
-                # Watch before reading: what changes while we read leads to another look.
-                watched = self._watch(watch)
-                self._event.clear()
-                await self._read(emit)
-                await self._wait_for_change(None if watched else POLL)
-        finally:
-            if watch is not None:
-                watch.close()
+        async def look() -> None:
+            await self._read(emit)
 
-    async def _wait_for_change(self, at_most: float | None) -> None:
-        try:
-            async with asyncio.timeout(at_most):
-                await self._event.wait()
-        except TimeoutError:
-            return
-        try:
-            async with asyncio.timeout(MAX_SETTLE):
-                while self._event.is_set():
-                    self._event.clear()
-                    await asyncio.sleep(SETTLE)
-        except TimeoutError:
-            pass
+        await self._changes.run(look)
 
     async def _read(self, emit: Callable[[SourceUpdate], None]) -> None:
         """Read and parse in a thread, so that 10,000 documents do not stop the supervisor; emit what is new."""
@@ -99,46 +65,6 @@ class FilesSource:
             places=loaded.places,
         )
         return update, digest
-
-    # -- watching ------------------------------------------------------------------------
-
-    def _open_watch(self) -> DirectoryWatch | None:
-        try:
-            return DirectoryWatch(asyncio.get_running_loop(), self._event.set)
-        except OSError as error:
-            _log.warning("files are looked at every %g s, since inotify is not to be had: %s", POLL, error.strerror)
-            return None
-
-    def _watch(self, watch: DirectoryWatch | None) -> bool:
-        """Watch what the paths lead to now; False where something has to be looked at by the clock."""
-        if watch is None:
-            return False
-        wanted = {directory for path in self._paths for directory in _directories(path)}
-        try:
-            return not watch.watch_only(wanted)
-        except OSError as error:
-            _log.warning("files are looked at every %g s, since they cannot be watched: %s", POLL, error.strerror)
-            return False
-
-
-def _directories(path: Path) -> set[Path]:
-    """The directories in which a change can change what `path` holds: its own, and those its links lead through."""
-    directories = {path.absolute().parent}
-    if path.is_dir():
-        directories.add(path.absolute())
-    links = [path, *(_entries(path) if path.is_dir() else ())]
-    for link in links:
-        if link.is_symlink():
-            target = Path(os.path.realpath(link))
-            directories.add(target.parent)
-    return {directory for directory in directories if directory.is_dir()} or {path.absolute().parent}
-
-
-def _entries(path: Path) -> list[Path]:
-    try:
-        return list(path.iterdir())
-    except OSError:
-        return []
 
 
 def _digest(texts: Sequence[SourceText], findings: Sequence[Finding]) -> bytes:

@@ -9,6 +9,7 @@ import msgspec
 
 from meshproxy.base.durations import Duration, Quantity
 from meshproxy.resources.http_policy import ProxyHTTP
+from meshproxy.resources.identity import ProxyIdentity
 from meshproxy.resources.meta import Resource, Shape, default_duration, default_quantity
 from meshproxy.resources.sources import SourceSpec
 
@@ -49,6 +50,7 @@ class ProxySpec(Shape, frozen=True, kw_only=True):
     `trafficDistribution`. `node_port_addresses` are bound for NodePorts. `drain_timeout` bounds
     a graceful stop. `buffer_size`, 4Ki to 4Mi, is how much is read from a peer at once, and so
     what a direction of a connection may hold. `sources` are registries to find resources in, beside the files.
+    Without `identity` there is no mutual TLS.
     """
 
     workers: int | Literal["auto"] = 1
@@ -64,6 +66,7 @@ class ProxySpec(Shape, frozen=True, kw_only=True):
     log: Log = Log()
     http: ProxyHTTP = msgspec.field(default_factory=ProxyHTTP)
     sources: tuple[SourceSpec, ...] = ()
+    identity: ProxyIdentity | None = None
 
 
 class Proxy(Resource, frozen=True, kw_only=True):

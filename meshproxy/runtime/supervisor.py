@@ -26,11 +26,13 @@ from meshproxy.controlplane.last_good import LastGoodFile
 from meshproxy.controlplane.publisher import Publish
 from meshproxy.controlplane.saved_sources import SavedSources
 from meshproxy.health.monitor import HealthMonitor
+from meshproxy.identity.keeper import IdentityKeeper
 from meshproxy.registry.files import FilesSource
+from meshproxy.runtime.identity_sources import IdentitySources
 from meshproxy.runtime.listener_sockets import ListenerSockets
 from meshproxy.runtime.options import RunOptions
 from meshproxy.runtime.sources import Registries
-from meshproxy.runtime.view import RunningProxy
+from meshproxy.runtime.view import Parts, RunningProxy
 from meshproxy.runtime.worker_pool import WorkerPool
 from meshproxy.snapshot.messages import EndpointFailing, Stats
 from meshproxy.snapshot.model import ProxySettings, open_listeners
@@ -54,7 +56,12 @@ class Supervisor:
     """Implements `worker_pool.PoolListener`. Owns every part of the process; nothing here touches traffic."""
 
     def __init__(
-        self, settings: ProxySettings, overrides: frozenset[str], control_plane: ControlPlane, log: EventLog
+        self,
+        settings: ProxySettings,
+        overrides: frozenset[str],
+        control_plane: ControlPlane,
+        identity: IdentityKeeper,
+        log: EventLog,
     ) -> None:
         loop = asyncio.get_running_loop()
         self._overrides = overrides
@@ -75,16 +82,9 @@ class Supervisor:
             self._health.unusable,
             log.record,
         )
-        self._view = RunningProxy(
-            control_plane,
-            self._pool,
-            self._sockets,
-            self._health,
-            self._totals,
-            log,
-            loop.time,
-            self.drain,
-        )
+        self._identity = identity
+        parts = Parts(control_plane, self._pool, self._sockets, self._health, identity, self._totals, log)
+        self._view = RunningProxy(parts, loop.time, self.drain)
         self._admin = AdminServer(self._view, settings.admin, _token(settings))
         self._tasks = OwnedTasks()
         self._drained = asyncio.Event()
@@ -101,6 +101,7 @@ class Supervisor:
         self._control_plane.publish = self._publish
         self._publish([])
         self._tasks.start(self._health.run(), name="health monitor")
+        self._tasks.start(self._identity.run(), name="identity")
         self._tasks.start(self._retry_binds(), name="bind retries")
         pool = self._tasks.start(self._pool.run(), name="worker pool")
         try:
@@ -119,6 +120,7 @@ class Supervisor:
             return
         snapshot = self._control_plane.current
         self._warn_about_restart(snapshot.settings)
+        self._identity.configure(snapshot.settings.identity)
         self._bind()
         self._health.apply(snapshot)
         for worker, target, reset in publishes:
@@ -200,6 +202,7 @@ class Supervisor:
     def _hung_up(self) -> None:
         _log.info("SIGHUP: looking at every source again")
         self._control_plane.refresh()
+        self._identity.refresh()
 
     def _interrupted(self) -> None:
         self._interrupts += 1
@@ -259,10 +262,17 @@ async def _run(options: RunOptions) -> None:
         }
         settings = msgspec.structs.replace(snapshot.settings, **overrides)
         configure_logging(settings.log_format, settings.log_level, sys.stderr)
-        supervisor = Supervisor(settings, frozenset(overrides), control_plane, event_log)
+        identity = _identity_keeper(options, event_log)
+        supervisor = Supervisor(settings, frozenset(overrides), control_plane, identity, event_log)
         await supervisor.run()
     finally:
         await control_plane.stop()
+
+
+def _identity_keeper(options: RunOptions, event_log: EventLog) -> IdentityKeeper:
+    wall_clock = time.time  # noqa: TID251 the composition root hands out the clocks
+    make_source = IdentitySources(options.state_dir, wall_clock).make
+    return IdentityKeeper(make_source, wall_clock, event_log.record)
 
 
 def run(options: RunOptions) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from meshproxy.admin.view import ConfigStatus, SourceState, WorkerStatus
 from meshproxy.base.errors import Finding
@@ -10,34 +11,34 @@ from meshproxy.controlplane.control_plane import ControlPlane
 from meshproxy.controlplane.store import SourceStatus
 from meshproxy.health.monitor import HealthMonitor
 from meshproxy.health.states import EndpointHealth
+from meshproxy.identity.keeper import IdentityKeeper
+from meshproxy.identity.status import IdentityStatus
 from meshproxy.runtime.listener_sockets import ListenerSockets
 from meshproxy.runtime.worker_pool import WorkerPool
 from meshproxy.snapshot.model import Snapshot
 from meshproxy.telemetry.events import EventLog, RecordedEvent
-from meshproxy.telemetry.prometheus import MetricsInput, SourceMetrics, render
+from meshproxy.telemetry.prometheus import IdentityMetrics, MetricsInput, SourceMetrics, render
 from meshproxy.telemetry.totals import EndpointTotals, ListenerTotals, Totals
+
+
+class Parts(NamedTuple):
+    """What a running proxy consists of; the supervisor owns them."""
+
+    control_plane: ControlPlane
+    pool: WorkerPool
+    sockets: ListenerSockets
+    health: HealthMonitor
+    identity: IdentityKeeper
+    totals: Totals
+    event_log: EventLog
 
 
 class RunningProxy:
     """Implements `admin.view.ProxyView`; reads the parts, owns none of them."""
 
-    def __init__(
-        self,
-        control_plane: ControlPlane,
-        pool: WorkerPool,
-        sockets: ListenerSockets,
-        health_monitor: HealthMonitor,
-        totals: Totals,
-        event_log: EventLog,
-        clock: Callable[[], float],
-        drain: Callable[[], None],
-    ) -> None:
-        self._control_plane = control_plane
-        self._pool = pool
-        self._sockets = sockets
-        self._health = health_monitor
-        self._totals = totals
-        self._event_log = event_log
+    def __init__(self, parts: Parts, clock: Callable[[], float], drain: Callable[[], None]) -> None:
+        self._control_plane, self._pool, self._sockets, self._health = parts[:4]
+        self._identity, self._totals, self._event_log = parts[4:]
         self._clock = clock
         self._drain = drain
         self._started_at = clock()
@@ -107,6 +108,9 @@ class RunningProxy:
             rejection_age=now - state.rejected_at if state.rejection else None,
         )
 
+    def identity(self) -> IdentityStatus | None:
+        return self._identity.status()
+
     def diagnostics(self) -> tuple[Finding, ...]:
         return self._control_plane.diagnostics()
 
@@ -137,6 +141,7 @@ class RunningProxy:
                 rejections=self._control_plane.state.rejections,
                 last_good=self._control_plane.state.last_good,
                 sources=tuple(map(self._metrics_of, self._control_plane.source_statuses())),
+                identity=_identity_metrics(self._identity.status()),
             )
         )
 
@@ -152,3 +157,17 @@ class RunningProxy:
 
     def drain(self) -> None:
         self._drain()
+
+
+def _identity_metrics(status: IdentityStatus | None) -> IdentityMetrics | None:
+    if status is None:
+        return None
+    return IdentityMetrics(
+        source=status.source,
+        up=not status.problem,
+        changes=status.changes,
+        failures=status.failures,
+        expirations={
+            (each.kind, each.name, each.issuer, each.serial): int(each.not_after) for each in status.certificates
+        },
+    )

@@ -1,15 +1,51 @@
-"""This proxy's identity, as a data plane uses it. It crosses a process boundary, and changes without a snapshot."""
+"""This proxy's identity: where it comes from, and what a data plane is given."""
 
 from __future__ import annotations
 
 from meshproxy.snapshot.value import Value
 
 
+class FromFiles(Value, frozen=True, kw_only=True, tag="files"):
+    """Paths of PEM files: a chain with the leaf first, its key, and roots."""
+
+    certificate: str
+    key: str
+    roots: str
+
+
+class FromCA(Value, frozen=True, kw_only=True, tag="ca"):
+    """Our own CA. `roots` is a PEM file that vouches for the server; `token_file` holds a bootstrap token.
+
+    `lifetime` in seconds is what is asked for; None leaves it to the CA.
+    """
+
+    url: str
+    roots: str
+    token_file: str = ""
+    lifetime: float | None = None
+
+
+class FromConsul(Value, frozen=True, kw_only=True, tag="consul"):
+    """Consul's Connect CA, asked through an agent at ``http://HOST:PORT`` or ``unix:///PATH``."""
+
+    address: str
+    token_file: str = ""
+
+
+class IdentitySettings(Value, frozen=True, kw_only=True):
+    """Whose identity this proxy has. What is empty is taken as the certificate has it."""
+
+    trust_domain: str
+    namespace: str
+    service_account: str
+    source: FromFiles | FromCA | FromConsul
+
+
 class Identity(Value, frozen=True, kw_only=True):
     """An X.509-SVID with its key and whom it trusts. Times are seconds since 1970.
 
     `certificate_chain` is PEM, the leaf first, without the root; `trust_bundle` holds the PEMs of every root
-    that peers of `trust_domain` may chain to.
+    that peers of `trust_domain` may chain to. It crosses a process boundary, and changes without a snapshot.
     """
 
     spiffe_id: str

@@ -10,6 +10,7 @@ import enum
 
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.snapshot.http import DEFAULT_HTTP, HashOn, HTTPListener, RateLimit, SlowStart
+from meshproxy.snapshot.identity import IdentitySettings
 from meshproxy.snapshot.routes import RetryPolicy, RouteTable
 from meshproxy.snapshot.value import Value
 
@@ -261,6 +262,7 @@ class ProxySettings(Value, frozen=True, kw_only=True):
     log_format: str = "text"
     log_level: str = "info"
     access_log: AccessLog | None = None
+    identity: IdentitySettings | None = None
 
 
 class Snapshot(Value, frozen=True, kw_only=True):

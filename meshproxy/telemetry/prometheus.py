@@ -41,6 +41,12 @@ METRICS: dict[str, Metric] = {
     "meshproxy_source_held_resources": Metric("gauge", "Those whose removal waits to be confirmed.", ("source",)),
     "meshproxy_source_stale_seconds": Metric("gauge", "How long a source has been failing.", ("source",)),
     "meshproxy_source_errors_total": Metric("counter", "Times that a source said a problem.", ("source",)),
+    "meshproxy_identity_up": Metric("gauge", "Whether the source of the identity is well.", ("source",)),
+    "meshproxy_identity_changes_total": Metric("counter", "Identities that came into force.", ("source",)),
+    "meshproxy_identity_failures_total": Metric("counter", "Times that there was no new identity.", ("source",)),
+    "meshproxy_certificate_expiration_timestamp_seconds": Metric(
+        "gauge", "When a certificate in force expires, in seconds since 1970.", ("kind", "name", "issuer", "serial")
+    ),
     "meshproxy_listener_up": Metric("gauge", "Whether a listener is bound.", _LISTENER),
     "meshproxy_listener_active_connections": Metric("gauge", "Open connections or UDP sessions.", _LISTENER),
     "meshproxy_listener_connections_total": Metric("counter", "Connections or UDP sessions accepted.", _LISTENER),
@@ -90,6 +96,16 @@ class SourceMetrics(msgspec.Struct, frozen=True, kw_only=True):
     errors: int = 0
 
 
+class IdentityMetrics(msgspec.Struct, frozen=True, kw_only=True):
+    """`expirations` has seconds since 1970 by kind, name, issuer and serial number."""
+
+    source: str
+    up: bool
+    changes: int = 0
+    failures: int = 0
+    expirations: Mapping[tuple[str, str, str, str], int] = {}
+
+
 class MetricsInput(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that is rendered, as plain values. `unusable` holds the endpoints that must not be used."""
 
@@ -104,6 +120,7 @@ class MetricsInput(msgspec.Struct, frozen=True, kw_only=True):
     rejections: int
     last_good: str
     sources: tuple[SourceMetrics, ...]
+    identity: IdentityMetrics | None = None
 
 
 Sample = tuple[str, int]
@@ -135,8 +152,20 @@ def _families(metrics: MetricsInput) -> Iterator[Family]:
     yield _single("meshproxy_worker_restarts_total", metrics.worker_restarts)
     yield _single("meshproxy_descriptor_shortages_total", metrics.shortages)
     yield from _source_families(metrics.sources)
+    yield from _identity_families(metrics.identity)
     yield from _listener_families(metrics)
     yield from _endpoint_families(metrics)
+
+
+def _identity_families(identity: IdentityMetrics | None) -> Iterator[Family]:
+    if identity is None:
+        return
+    yield _single("meshproxy_identity_up", int(identity.up), identity.source)
+    yield _single("meshproxy_identity_changes_total", identity.changes, identity.source)
+    yield _single("meshproxy_identity_failures_total", identity.failures, identity.source)
+    name = "meshproxy_certificate_expiration_timestamp_seconds"
+    labels = METRICS[name].labels
+    yield name, [(exposition.labels(labels, each), at) for each, at in identity.expirations.items()]
 
 
 def _single(name: str, value: int, *label_values: str) -> Family:

@@ -40,7 +40,9 @@ def outcome(text: str) -> str:
 def _essence(snapshot: Snapshot) -> dict[str, object]:
     """What a data plane executes; the views of it have tests of their own."""
     fields = msgspec.to_builtins(snapshot)
-    return {name: fields[name] for name in ("listeners", "routeTables", "clusters", "assignments") if name in fields}
+    essence = {name: fields[name] for name in ("listeners", "routeTables", "clusters", "assignments") if name in fields}
+    identity = snapshot.settings.identity
+    return essence if identity is None else {"identity": msgspec.to_builtins(identity), **essence}
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)

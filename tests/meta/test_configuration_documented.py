@@ -14,7 +14,10 @@ from meshproxy.resources.meta import Shape
 from tests.meta.project import ROOT, markdown_files, relative
 
 _YAML = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
-TEXT = "\n".join((ROOT / "docs" / name).read_text() for name in ("configuration.md", "discovery.md", "http-routing.md"))
+TEXT = "\n".join(
+    (ROOT / "docs" / name).read_text()
+    for name in ("configuration.md", "discovery.md", "http-routing.md", "identity.md")
+)
 
 
 def _shapes(shape: type[Shape], seen: set[type[Shape]]) -> Iterator[type[Shape]]:

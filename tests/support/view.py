@@ -9,6 +9,8 @@ from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.errors import Finding, Severity
 from meshproxy.base.events import Event, EventType
 from meshproxy.health.states import UNCHECKED, EndpointHealth, HealthStatus
+from meshproxy.identity.expiry import CertificateState
+from meshproxy.identity.status import CertificateStatus, IdentityStatus
 from meshproxy.snapshot.model import (
     Assignment,
     Cluster,
@@ -124,6 +126,21 @@ def make_snapshot() -> Snapshot:
     )
 
 
+def make_identity_status(problem: str = "") -> IdentityStatus:
+    """From a file, with an hour to go."""
+    own = CertificateStatus(
+        kind="Identity",
+        name="spiffe://mesh.local/ns/default/sa/web",
+        issuer="CN=mesh CA",
+        serial="1f",
+        not_before=0.0,
+        not_after=7200.0,
+        expires_in=3600.0,
+        state=CertificateState.VALID,
+    )
+    return IdentityStatus(source="files", problem=problem, changes=1, failures=int(bool(problem)), certificates=(own,))
+
+
 class FakeView:
     """Implements `admin.view.ProxyView` with values that a test may change."""
 
@@ -132,6 +149,7 @@ class FakeView:
         self.rejection = ""
         self.problems: dict[str, str] = {}
         self.drained = 0
+        self.identity_status: IdentityStatus | None = None
 
     def snapshot(self) -> Snapshot:
         return make_snapshot()
@@ -164,6 +182,9 @@ class FakeView:
 
     def sources(self) -> tuple[SourceState, ...]:
         return (SourceState(name="files", resources=4, age=7.0, problem=""),)
+
+    def identity(self) -> IdentityStatus | None:
+        return self.identity_status
 
     def config(self) -> ConfigStatus:
         return ConfigStatus(

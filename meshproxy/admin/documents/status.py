@@ -6,6 +6,7 @@ from meshproxy import __version__
 from meshproxy.admin.documents.row import Row
 from meshproxy.admin.view import ConfigStatus, ProxyView, SourceState, WorkerStatus
 from meshproxy.base.errors import Finding
+from meshproxy.identity.status import IdentityStatus
 
 
 class StatusDocument(Row, frozen=True, kw_only=True):
@@ -17,6 +18,7 @@ class StatusDocument(Row, frozen=True, kw_only=True):
     config: ConfigStatus
     workers: tuple[WorkerStatus, ...]
     sources: tuple[SourceState, ...]
+    identity: IdentityStatus | None
     listeners: int
     failed_listeners: dict[str, str]
     diagnostics: tuple[Finding, ...]
@@ -34,6 +36,7 @@ def document(view: ProxyView) -> StatusDocument:
         config=view.config(),
         workers=view.workers(),
         sources=view.sources(),
+        identity=view.identity(),
         listeners=len(snapshot.listeners),
         failed_listeners=dict(view.listener_problems()),
         diagnostics=view.diagnostics(),

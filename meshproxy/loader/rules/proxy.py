@@ -7,7 +7,7 @@ from ipaddress import ip_address
 
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.errors import Finding
-from meshproxy.loader.rules import http_policy, sources, values
+from meshproxy.loader.rules import http_policy, identity, sources, values
 from meshproxy.loader.rules.values import finding
 from meshproxy.resources.proxy import Admin, IngressListener, ProxySpec
 
@@ -28,6 +28,8 @@ def check(spec: ProxySpec) -> Iterator[Finding]:
     yield from finding("spec.bufferSize", values.in_range(spec.buffer_size, *BUFFER_SIZES))
     yield from http_policy.check_http(spec.http, "spec.http")
     yield from sources.check(spec.sources)
+    if spec.identity is not None:
+        yield from identity.check(spec.identity, "spec.identity")
 
 
 def _network_problem(cidr: str, version: int) -> str | None:

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from meshproxy.admin.server import AdminServer
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.cli.main import COMMANDS, main
-from tests.support.view import FakeView
+from tests.support.view import FakeView, make_identity_status
 
 Run = Callable[..., Result]
 
@@ -177,3 +177,18 @@ def test_the_running_proxy_explains_its_routes(run: Run) -> None:
     assert result.exit_code == 0
     assert "  rule:       default/shop/cart of HTTPRoute/default/shop" in result.output
     assert run("route", "explain", "--host", "shop.example.com", "--port", "8000").exit_code == 0
+
+
+def test_certificates_and_the_identity(run: Run, view: FakeView) -> None:
+    assert "No certificates found" in run("get", "certificates").output
+    assert "Identity" not in run("status").output
+    view.identity_status = make_identity_status()
+    lines = run("get", "cert", "-o", "wide").output.splitlines()
+    assert lines[0].split() == ["KIND", "NAME", "ISSUER", "STATE", "EXPIRES", "SERIAL", "NOT-BEFORE", "NOT-AFTER"]
+    assert lines[1].split()[-5:] == ["Valid", "60m", "1f", "1970-01-01T00:00:00Z", "1970-01-01T02:00:00Z"]
+    assert "Identity: spiffe://mesh.local/ns/default/sa/web, Valid, for 60m more (from files)" in run("status").output
+    assert run("status").exit_code == 0
+    view.identity_status = make_identity_status(problem="the key is gone")
+    result = run("status")
+    assert "PROBLEM:     the key is gone" in result.output
+    assert result.exit_code == 1

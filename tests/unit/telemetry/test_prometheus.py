@@ -12,7 +12,7 @@ from meshproxy import __version__
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.snapshot.model import Assignment, Cluster, Endpoint, Listener, Snapshot, Transport
 from meshproxy.telemetry.exposition import labels
-from meshproxy.telemetry.prometheus import METRICS, MetricsInput, SourceMetrics, render
+from meshproxy.telemetry.prometheus import METRICS, IdentityMetrics, MetricsInput, SourceMetrics, render
 from meshproxy.telemetry.totals import EndpointTotals, ListenerTotals
 
 ENDPOINT = "10.0.0.1:80"
@@ -59,6 +59,13 @@ def make_input(**fields: Any) -> MetricsInput:
         "sources": (
             SourceMetrics(name="files", up=False, counts={"Service": 2}, stale=9, errors=1),
             SourceMetrics(name="consul", up=True, counts={"Workload": 5}, held=3),
+        ),
+        "identity": IdentityMetrics(
+            source="ca",
+            up=True,
+            changes=3,
+            failures=2,
+            expirations={("Identity", "spiffe://mesh.local/ns/default/sa/web", 'CN=a "CA"', "1f"): 1_800_000_000},
         ),
     }
     return MetricsInput(**defaults | fields)
@@ -163,3 +170,17 @@ def test_the_number_of_series_is_that_of_endpoints() -> None:
     per_endpoint = sum(name.startswith("meshproxy_endpoint_") for name in METRICS)
     assert count(100) - count(50) == 50 * per_endpoint
     assert count(1) == per_endpoint
+
+
+def test_the_identity() -> None:
+    labels = {
+        "kind": "Identity",
+        "name": "spiffe://mesh.local/ns/default/sa/web",
+        "issuer": 'CN=a "CA"',
+        "serial": "1f",
+    }
+    assert values("meshproxy_certificate_expiration_timestamp_seconds") == [(labels, 1_800_000_000)]
+    assert values("meshproxy_identity_up") == [({"source": "ca"}, 1)]
+    assert values("meshproxy_identity_changes_total") == [({"source": "ca"}, 3)]
+    assert values("meshproxy_identity_failures_total") == [({"source": "ca"}, 2)]
+    assert "meshproxy_identity_up" not in families(identity=None)

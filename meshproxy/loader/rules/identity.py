@@ -1,0 +1,39 @@
+"""Rules for a proxy's identity."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from meshproxy.base.errors import Finding
+from meshproxy.base.spiffe import trust_domain_problem
+from meshproxy.loader.rules import values
+from meshproxy.loader.rules.sources import url
+from meshproxy.loader.rules.values import finding
+from meshproxy.resources.identity import IdentityCA, ProxyIdentity
+
+_SOURCES = ("files", "ca", "consul")
+
+
+def check(identity: ProxyIdentity, field: str) -> Iterator[Finding]:
+    """`field` is where `identity` stands."""
+    chosen = [name for name in _SOURCES if getattr(identity, name) is not None]
+    if len(chosen) != 1:
+        has = " and ".join(chosen) or "none"
+        yield Finding(field=field, message=f"must have exactly one of files, ca and consul, and has {has}")
+    if identity.trust_domain is not None:
+        yield from finding(f"{field}.trustDomain", trust_domain_problem(identity.trust_domain) or None)
+    if identity.service_account is not None:
+        yield from finding(f"{field}.serviceAccount", values.dns_subdomain(identity.service_account))
+    elif chosen != ["files"]:
+        message = "this field is required, since nothing else says whose certificate to ask for"
+        yield Finding(field=f"{field}.serviceAccount", message=message)
+    if identity.ca is not None:
+        yield from _check_ca(identity.ca, f"{field}.ca")
+    if identity.consul is not None:
+        yield from finding(f"{field}.consul.address", url(identity.consul.address, ("http", "https", "unix")))
+
+
+def _check_ca(ca: IdentityCA, field: str) -> Iterator[Finding]:
+    yield from finding(f"{field}.url", url(ca.url, ("https",)))
+    if ca.lifetime is not None:
+        yield from finding(f"{field}.lifetime", values.positive_duration(ca.lifetime))

@@ -1,0 +1,26 @@
+"""Makes the identity source that the Proxy document asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from meshproxy.identity.sources.api import IdentitySource
+from meshproxy.identity.sources.files import FilesIdentitySource
+from meshproxy.identity.svid import Wanted
+from meshproxy.snapshot.identity import FromFiles, IdentitySettings
+
+
+class IdentitySources:
+    """`state_dir` is where what must outlive a restart is kept, None for nowhere."""
+
+    def __init__(self, state_dir: Path | None, wall_clock: Callable[[], float]) -> None:
+        self._state_dir = state_dir
+        self._wall_clock = wall_clock
+
+    def make(self, settings: IdentitySettings) -> IdentitySource:
+        wanted = Wanted(settings.trust_domain, settings.namespace, settings.service_account)
+        match settings.source:
+            case FromFiles():
+                return FilesIdentitySource(settings.source, wanted, self._wall_clock)
+        raise NotImplementedError(settings.source)
