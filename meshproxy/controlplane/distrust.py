@@ -8,7 +8,7 @@ update says is taken at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from meshproxy.base.names import NamespacedName
 from meshproxy.resources import Service, Workload
@@ -35,16 +35,28 @@ class Distrust:
         """When `confirm` may let something go; None while nothing is held."""
         return min((until for _, until in self._held.values()), default=None)
 
-    def offer(self, resources: tuple[Resource, ...], services: Iterable[Service], now: float) -> tuple[Resource, ...]:
-        """The source has `resources` now; what is to be in force. `services` are those that others have."""
+    def offer(
+        self,
+        resources: tuple[Resource, ...],
+        services: Iterable[Service],
+        now: float,
+        ended: Collection[NamespacedName] = (),
+    ) -> tuple[Resource, ...]:
+        """The source has `resources` now; what is to be in force.
+
+        `services` are those that others have, `ended` the Workloads that were seen to end.
+        """
         before = self._said
         self._said = resources
         if not self._confirmation:
             return resources
         lost = _lost(before, resources)
         lost.update((key, resource) for key, (resource, _) in self._held.items())
-        for key in lost.keys() & {_key(resource) for resource in resources if lost}:
+        returned = {_key(resource) for resource in resources if lost}
+        for key in lost.keys() & {*returned, *(("Workload", name) for name in ended)}:
             del lost[key]
+        if ended and not any(kind == "Workload" for kind, _ in lost):
+            lost.clear()  # what the last workload had for itself goes with it
         doubted = _doubted(lost, resources, services)
         self._held = {key: self._held.get(key, (lost[key], now + self._confirmation)) for key in lost if key in doubted}
         return self._in_force()

@@ -85,7 +85,7 @@ class Intake:
         if update.resources is None:
             distrust.doubt(now)
         else:
-            in_force = distrust.offer(update.resources, self._services_beside(name), now)
+            in_force = distrust.offer(update.resources, self._services_beside(name), now, update.ended)
             update = msgspec.structs.replace(update, resources=in_force)
         before = self.store.status(name)
         changed = self.store.update(update, distrust.held)

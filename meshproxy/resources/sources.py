@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from meshproxy.base.durations import Duration
 from meshproxy.base.names import DEFAULT_NAMESPACE
@@ -66,10 +66,29 @@ class ConsulSource(Shape, frozen=True, kw_only=True):
     wait: Duration = default_duration("1m")
 
 
+class DockerTLS(Shape, frozen=True, kw_only=True):
+    """TLS to the engine. Files are PEM; without `ca_file` the system's authorities are trusted."""
+
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+
+
 class DockerSource(Shape, frozen=True, kw_only=True):
-    """A Docker engine. `endpoint` is ``unix:///PATH`` or ``tcp://HOST:PORT``."""
+    """A Docker engine. `endpoint` is ``unix:///PATH`` or ``tcp://HOST:PORT``.
+
+    `namespace` is where its Workloads and Services are put here. Containers are reached in `network`, without one
+    in a network that this proxy is in, or with `published_ports` at what they publish on the engine's machine, whose
+    address `host_address` is. `gateway`, ``NAME`` or ``NAMESPACE/NAME``, is the Gateway for their ``host`` labels.
+    """
 
     endpoint: str = DEFAULT_DOCKER_ENDPOINT
+    namespace: str = DEFAULT_NAMESPACE
+    network: str | None = None
+    published_ports: bool = False
+    host_address: str | None = None
+    gateway: str | None = None
+    tls: DockerTLS | None = None
 
 
 class SourceSpec(Shape, frozen=True, kw_only=True):
@@ -84,8 +103,6 @@ class SourceSpec(Shape, frozen=True, kw_only=True):
     consul: ConsulSource | None = None
     docker: DockerSource | None = None
     empty_confirmation: Duration = default_duration("10s")
-
-    unsupported: ClassVar[frozenset[str]] = frozenset({"docker"})
 
     @property
     def called(self) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import msgspec
 
 from meshproxy.base.errors import Finding
+from meshproxy.base.names import NamespacedName
 from meshproxy.resources.meta import Resource
 
 
@@ -18,7 +19,8 @@ class SourceUpdate(msgspec.Struct, frozen=True, kw_only=True):
     parse, its registry is gone): the last good resources stay in force and `findings` or
     `problem` says why. `places` says where a resource stands, by its label, for findings that
     come later (`meshproxy.loader.places.Place`). An object that did not change is best the one of
-    the update before: that makes what follows cheap.
+    the update before: that makes what follows cheap. `ended` are Workloads that the source saw end: they are
+    gone for certain, and not just no longer spoken of.
     """
 
     source: str
@@ -26,6 +28,7 @@ class SourceUpdate(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...] = ()
     problem: str = ""
     places: Mapping[str, Any] = {}
+    ended: frozenset[NamespacedName] = frozenset()
 
 
 class Source(Protocol):

@@ -8,10 +8,11 @@ from urllib.parse import urlsplit
 from meshproxy.base.errors import Finding
 from meshproxy.loader.rules import values
 from meshproxy.loader.rules.values import finding, quote
-from meshproxy.resources.sources import ConsulImport, ConsulSource, ConsulTLS, DockerSource, SourceSpec
+from meshproxy.resources.sources import ConsulImport, ConsulSource, ConsulTLS, DockerSource, DockerTLS, SourceSpec
 
 RESERVED = frozenset({"files"})
 """What `-c` names is a source of this name."""
+_BOTH_OR_NEITHER = "certFile and keyFile belong together: write both or neither"
 WAIT = (1, 600)
 """Seconds. Consul itself answers after ten minutes at most ("Blocking Queries")."""
 
@@ -87,8 +88,24 @@ def _check_tls(consul: ConsulSource, tls: ConsulTLS, field: str) -> Iterator[Fin
     if not consul.address.startswith("https://"):
         yield Finding(field=field, message="is for addresses that begin with https://")
     if (tls.cert_file is None) != (tls.key_file is None):
-        yield Finding(field=field, message="certFile and keyFile belong together: write both or neither")
+        yield Finding(field=field, message=_BOTH_OR_NEITHER)
 
 
 def _check_docker(docker: DockerSource, field: str) -> Iterator[Finding]:
     yield from finding(f"{field}.endpoint", url(docker.endpoint, ("unix", "tcp")))
+    yield from finding(f"{field}.namespace", values.dns_label(docker.namespace))
+    if docker.host_address is not None:
+        yield from finding(f"{field}.hostAddress", values.unicast_address(docker.host_address))
+    if docker.gateway is not None:
+        yield from finding(f"{field}.gateway", values.namespaced_name(docker.gateway))
+    if docker.network is not None and docker.published_ports:
+        yield Finding(field=f"{field}.network", message="does not count with publishedPorts; leave one of them out")
+    if docker.tls is not None:
+        yield from _check_docker_tls(docker, docker.tls, f"{field}.tls")
+
+
+def _check_docker_tls(docker: DockerSource, tls: DockerTLS, field: str) -> Iterator[Finding]:
+    if not docker.endpoint.startswith("tcp://"):
+        yield Finding(field=field, message="is for endpoints that begin with tcp://")
+    if (tls.cert_file is None) != (tls.key_file is None):
+        yield Finding(field=field, message=_BOTH_OR_NEITHER)

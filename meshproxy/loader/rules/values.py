@@ -36,6 +36,12 @@ def dns_subdomain(value: str) -> Problem:
     return None
 
 
+def namespaced_name(value: str) -> Problem:
+    """``name`` or ``namespace/name``."""
+    namespace, slash, name = value.rpartition("/")
+    return (dns_label(namespace) if slash else None) or dns_subdomain(name)
+
+
 def port_name(value: str) -> Problem:
     """RFC 6335 §5.1, as Kubernetes has it for container ports (`IsValidPortName`)."""
     if len(value) > 15 or "--" in value or not _PORT_NAME.fullmatch(value):

@@ -123,3 +123,15 @@ def test_zero_believes_everything() -> None:
     distrust.offer((A1,), (A,), 0)
     assert distrust.offer((), (A,), 1) == ()
     assert distrust.held == 0
+
+
+def test_what_was_seen_to_end_is_not_doubted() -> None:
+    distrust = make(A1, A2, B1)
+    assert names(distrust.offer((A1, A2), (A, B), 1, ended=[B1.key])) == ["a1", "a2"]
+    assert names(distrust.offer((), (A, B), 2, ended=[A1.key])) == ["a2"], "the other is only missing"
+
+
+def test_what_the_last_workload_had_for_itself_goes_with_it() -> None:
+    distrust = make(A1, A)
+    assert distrust.offer((), (), 1, ended=[A1.key]) == ()
+    assert distrust.held == 0
