@@ -17,7 +17,7 @@ import msgspec
 from aiohttp import web
 
 from meshproxy import __version__
-from meshproxy.admin.documents import certificates, clusters, endpoints, listeners, routes, services, status
+from meshproxy.admin.documents import certificates, clusters, endpoints, listeners, routes, services, stats, status
 from meshproxy.admin.view import ProxyView
 from meshproxy.base.addresses import SocketAddress
 
@@ -135,12 +135,7 @@ class AdminServer:
         return _json(self._view.events(request.query.get("subject")))
 
     async def _stats(self, request: web.Request) -> web.Response:
-        endpoints = [
-            {"cluster": cluster, "endpoint": endpoint, **totals._asdict()}
-            for (cluster, endpoint), totals in self._view.endpoint_totals().items()
-        ]
-        listeners = [{"listener": name, **each._asdict()} for name, each in self._view.listener_totals().items()]
-        return _json({"endpoints": endpoints, "listeners": listeners})
+        return _json(stats.document(self._view))
 
     async def _status(self, request: web.Request) -> web.Response:
         return _json(status.document(self._view))

@@ -8,10 +8,13 @@ from typing import Protocol
 import msgspec
 
 from meshproxy.base.errors import Finding
-from meshproxy.health.states import EndpointHealth
+from meshproxy.health.states import Ejections, EndpointHealth
 from meshproxy.identity.status import IdentityStatus
+from meshproxy.snapshot.messages import RequestCounts
 from meshproxy.snapshot.model import Snapshot
+from meshproxy.telemetry.access_log import AccessLogStatus
 from meshproxy.telemetry.events import RecordedEvent
+from meshproxy.telemetry.request_totals import EndpointRequests, FlagKey, RuleKey
 from meshproxy.telemetry.totals import EndpointTotals, ListenerTotals
 
 
@@ -71,6 +74,24 @@ class ProxyView(Protocol):
     def endpoint_totals(self) -> Mapping[tuple[str, str], EndpointTotals]: ...
 
     def listener_totals(self) -> Mapping[str, ListenerTotals]: ...
+
+    def rule_requests(self) -> Mapping[RuleKey, RequestCounts]:
+        """Requests by rule and backend."""
+        ...
+
+    def endpoint_requests(self) -> Mapping[tuple[str, str], EndpointRequests]:
+        """Requests by (cluster, endpoint id), of endpoints that had one."""
+        ...
+
+    def response_flags(self) -> Mapping[FlagKey, int]:
+        """How many requests ended with a flag, by (listener, flag)."""
+        ...
+
+    def ejections(self) -> Mapping[tuple[str, str], Ejections]:
+        """Of endpoints with outlier detection, by (cluster, endpoint id)."""
+        ...
+
+    def access_log(self) -> AccessLogStatus: ...
 
     def listener_problems(self) -> Mapping[str, str]:
         """Why a listener is not bound, by its name."""

@@ -9,9 +9,10 @@ import click
 
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.cli.client import AdminClient
-from meshproxy.cli.get import named
+from meshproxy.cli.get import named, rule_label
 from meshproxy.cli.parameters import admin_option, token_option
-from meshproxy.cli.tables import format_age, format_table
+from meshproxy.cli.status import format_requests
+from meshproxy.cli.tables import format_age, format_latency, format_share, format_table
 
 Row = dict[str, Any]
 LABEL_WIDTH = 20
@@ -36,11 +37,31 @@ def describe_service(name: str, namespace: str, admin: SocketAddress, token_file
     _print_service(service)
     _print_listeners(client.get("listeners", query))
     _print_endpoints(client.get("endpoints", query))
+    _print_routes(client.get("routes"), service)
     subject = f"Service/{name}" if namespace == "default" else f"Service/{namespace}/{name}"
     _print_events(client.get("events", {"subject": subject}))
 
 
+@command.command("route")
+@click.argument("name")
+@click.option("-n", "--namespace", default="default", show_default=True)
+@admin_option
+@token_option
+def describe_route(name: str, namespace: str, admin: SocketAddress, token_file: str | None) -> None:
+    """Show an HTTPRoute or an Ingress: its rules, and how their requests split over backends."""
+    rows = AdminClient(admin, token_file).get("routes", {"namespace": namespace})
+    found = named(rows, "routes", name)
+    _line("Name", name)
+    _line("Namespace", namespace)
+    _line("Kind", ", ".join(dict.fromkeys(each["kind"] for each in found)))
+    _line("Parents", ", ".join(dict.fromkeys(each["parent"] for each in found)))
+    for each in found:
+        _print_rule(each)
+
+
 command.add_command(describe_service, "svc")
+command.add_command(describe_route, "httproute")
+command.add_command(describe_route, "ingress")
 
 
 def _line(label: str, value: object) -> None:
@@ -89,12 +110,76 @@ def _print_endpoints(endpoints: list[Row]) -> None:
             each["weight"],
             each["active"],
             f"{100 * each['connections'] / total:.1f}%" if total else "-",
+            each["requests"]["total"],
+            format_share(each["requests"]["errors"]),
+            format_latency(each["requests"]["p99"]),
             each["reason"] or "-",
         )
         for each in endpoints
     ]
-    heads = ("NAME", "ADDRESS", "STATUS", "SINCE", "WEIGHT", "ACTIVE", "SHARE", "REASON")
+    heads = ("NAME", "ADDRESS", "STATUS", "SINCE", "WEIGHT", "ACTIVE", "SHARE", "REQUESTS", "ERRORS", "P99", "REASON")
     _print_indented(format_table(heads, rows) if rows else "")
+
+
+def _print_rule(rule: Row) -> None:
+    click.echo(f"\nRule {rule_label(rule)} at {rule['parent']}:")
+    _line("  Hostnames", ",".join(rule["hostnames"]) or "any")
+    for label, key in (("  Matches", "matches"), ("  Filters", "filters"), ("  Limits", "limits")):
+        for index, words in enumerate(rule[key]):
+            click.echo(f"{f'{label}:' if not index else '':<{LABEL_WIDTH}}{words}")
+    _line("  Requests", format_requests(rule["requests"]))
+    if rule["backends"]:
+        click.echo("  Backends:")
+        _print_indented(_split(rule["backends"]), "    ")
+    for backend in rule["backends"]:
+        for words in filter(None, (*backend["filters"], backend["problem"])):
+            click.echo(f"    {backend['backend']}: {words}")
+
+
+def _split(backends: list[Row]) -> str:
+    """A table of backends: the share that each is to have, and what it had."""
+    total = sum(each["requests"]["total"] for each in backends)
+    rows = [
+        (
+            each["backend"],
+            each["weight"],
+            format_share(each["share"]),
+            each["requests"]["total"],
+            format_share(each["requests"]["total"] / total) if total else "-",
+            format_share(each["requests"]["errors"]),
+            each["requests"]["retries"],
+            format_latency(each["requests"]["p50"]),
+            format_latency(each["requests"]["p99"]),
+        )
+        for each in backends
+    ]
+    return format_table(("BACKEND", "WEIGHT", "SHARE", "REQUESTS", "ACTUAL", "ERRORS", "RETRIES", "P50", "P99"), rows)
+
+
+def _print_routes(routes: list[Row], service: Row) -> None:
+    """Rules that are attached to a Service, and others that lead to it, with what its ports get of each."""
+    rows = []
+    clusters = {f"{service['namespace']}/{service['name']}:{port['name'] or port['port']}" for port in service["ports"]}
+    for route in routes:
+        ours = [each for each in route["backends"] if each["cluster"] in clusters]
+        if route["parent"].removeprefix("Service/") not in clusters and not ours:
+            continue
+        rows.append(
+            (
+                route["rule"],
+                route["parent"],
+                " | ".join(route["matches"]),
+                route["requests"]["total"],
+                format_share(sum(each["share"] for each in ours)),
+                sum(each["requests"]["total"] for each in ours),
+                format_share(route["requests"]["errors"]),
+                format_latency(route["requests"]["p99"]),
+            )
+        )
+    if rows:
+        click.echo("\nRoutes:")
+        heads = ("RULE", "PARENT", "MATCHES", "REQUESTS", "SHARE", "HERE", "ERRORS", "P99")
+        _print_indented(format_table(heads, rows))
 
 
 def _print_events(events: list[Row]) -> None:
@@ -112,6 +197,6 @@ def _print_events(events: list[Row]) -> None:
     _print_indented(format_table(("TYPE", "REASON", "AGE", "MESSAGE"), rows) if rows else "")
 
 
-def _print_indented(text: str) -> None:
+def _print_indented(text: str, indent: str = "  ") -> None:
     for line in (text or "<none>").splitlines():
-        click.echo(f"  {line}")
+        click.echo(f"{indent}{line}")

@@ -11,7 +11,15 @@ import click
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.cli.client import AdminClient
 from meshproxy.cli.parameters import admin_option, token_option
-from meshproxy.cli.tables import format_age, format_bytes, format_stale, format_table, format_time
+from meshproxy.cli.tables import (
+    format_age,
+    format_bytes,
+    format_latency,
+    format_share,
+    format_stale,
+    format_table,
+    format_time,
+)
 from meshproxy.loader.suggestions import did_you_mean
 
 Row = dict[str, Any]
@@ -25,6 +33,17 @@ class Column(NamedTuple):
 
 def _field(name: str) -> Callable[[Row], object]:
     return lambda row: row[name]
+
+
+def _requests() -> tuple[Column, ...]:
+    """What a row's requests did."""
+    return (
+        Column("REQUESTS", lambda row: row["requests"]["total"]),
+        Column("ERRORS", lambda row: format_share(row["requests"]["errors"])),
+        Column("P50", lambda row: format_latency(row["requests"]["p50"]), wide=True),
+        Column("P99", lambda row: format_latency(row["requests"]["p99"])),
+        Column("RETRIES", lambda row: row["requests"]["retries"], wide=True),
+    )
 
 
 def format_ports(row: Row) -> str:
@@ -44,8 +63,7 @@ def rule_label(row: Row) -> str:
 def format_backends(row: Row) -> str:
     """``cart:8080 90%,cart-next:8080 10%``; one that answers 500 has an exclamation mark."""
     return ",".join(
-        f"{each['backend'] or '?'} {100 * each['share']:.3g}%{'!' if each['problem'] else ''}"
-        for each in row["backends"]
+        f"{each['backend']} {format_share(each['share'])}{'!' if each['problem'] else ''}" for each in row["backends"]
     )
 
 
@@ -79,6 +97,9 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("NODE", _field("node"), wide=True),
         Column("SENT", lambda row: format_bytes(row["sent"]), wide=True),
         Column("RECEIVED", lambda row: format_bytes(row["received"]), wide=True),
+        *(column._replace(wide=True) for column in _requests()),
+        Column("IDLE", _field("idle"), wide=True),
+        Column("EJECTIONS", _field("ejections"), wide=True),
     ),
     "workloads": (
         Column("NAME", _field("name")),
@@ -99,6 +120,7 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("HOSTNAMES", lambda row: ",".join(row["hostnames"]) or "*"),
         Column("MATCHES", lambda row: " | ".join(row["matches"])),
         Column("BACKENDS", format_backends),
+        *_requests(),
         Column("KIND", _field("kind"), wide=True),
         Column("FILTERS", lambda row: "; ".join(row["filters"]), wide=True),
         Column("LIMITS", lambda row: "; ".join(row["limits"]), wide=True),

@@ -8,7 +8,7 @@ from meshproxy.cli.tables import format_table
 from meshproxy.dataplane.http.redirects import location, rewritten_target
 from meshproxy.protocols.http1.request import RequestHead
 from meshproxy.routing.explain import Explanation, Outcome, describe_match
-from meshproxy.snapshot.routes import Backend, Filters, HeaderMutation, Mirror, RetryCondition, Rule
+from meshproxy.snapshot.routes import Filters, HeaderMutation, Mirror, RetryCondition, Rule
 from meshproxy.snapshot.value import Value
 
 LABEL_WIDTH = 12
@@ -65,16 +65,12 @@ def _shares(rule: Rule) -> tuple[Share, ...]:
     total = sum(each.weight for each in weighted)
     return tuple(
         Share(
-            backend=_backend(each),
+            backend=each.name,
             percent=round(100 * each.weight / total, 2),
             problem="" if each.cluster else each.problem or "there is no such backend",
         )
         for each in weighted
     )
-
-
-def _backend(backend: Backend) -> str:
-    return backend.label or backend.cluster or "?"
 
 
 # -- text --------------------------------------------------------------------------------
@@ -128,7 +124,7 @@ def _rule_lines(explanation: Explanation, rule: Rule, result: Answer) -> Iterato
         yield _label("" if number else "backends", f"{share.percent:g}% {share.backend}{problem}")
     yield from _filter_lines(rule.filters, "")
     for backend in rule.backends:
-        yield from _filter_lines(backend.filters, f" (for {_backend(backend)})")
+        yield from _filter_lines(backend.filters, f" (for {backend.name})")
     yield from _policy_lines(rule)
 
 

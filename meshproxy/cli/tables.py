@@ -38,6 +38,21 @@ def format_time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def format_latency(seconds: float | None) -> str:
+    """``250µs``, ``4.5ms``, ``1.2s``, three digits at most; ``-`` where there is none."""
+    if seconds is None:
+        return "-"
+    for size, unit in ((1, "s"), (1e-3, "ms")):
+        if seconds >= size:
+            return f"{seconds / size:.3g}{unit}"
+    return f"{seconds * 1e6:.3g}µs"
+
+
+def format_share(share: float) -> str:
+    """``90%``, ``0.25%``."""
+    return f"{100 * share:.3g}%"
+
+
 def format_bytes(count: float) -> str:
     """``512 B``, ``1.5 KiB``, ``3.2 GiB``."""
     if count < 1024:

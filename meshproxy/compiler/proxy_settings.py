@@ -6,11 +6,13 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import NamedTuple
 
 from meshproxy.base.addresses import SocketAddress
+from meshproxy.base.command_operators import JSON_FORMAT, TEXT_FORMAT, logged_fields, parse_format
 from meshproxy.base.spiffe import DEFAULT_TRUST_DOMAIN
 from meshproxy.resources import ObjectMeta, Proxy
+from meshproxy.resources import proxy as resources
 from meshproxy.resources.identity import IdentityConsul, ProxyIdentity
 from meshproxy.snapshot.identity import FromCA, FromConsul, FromFiles, IdentitySettings
-from meshproxy.snapshot.model import ProxySettings
+from meshproxy.snapshot.model import AccessLog, ProxySettings
 
 DEFAULT_PROXY = Proxy(api_version="meshproxy.dev/v1", kind="Proxy", metadata=ObjectMeta(name="meshproxy"))
 """What is compiled with where no Proxy is written."""
@@ -44,6 +46,22 @@ def settings_of(proxy: Proxy, hostname: str) -> ProxySettings:
         log_format=spec.log.format.value,
         log_level=spec.log.level,
         identity=_identity_of(spec.identity, proxy.metadata.namespace) if spec.identity is not None else None,
+        access_log=_access_log(spec.access_log) if spec.access_log is not None else None,
+    )
+
+
+def _access_log(log: resources.AccessLog) -> AccessLog:
+    text = TEXT_FORMAT if log.format == "text" else log.format
+    shown = "".join(JSON_FORMAT.values()) if text == "json" else text
+    return AccessLog(
+        format=text,
+        fields=logged_fields(parse_format(shown)),
+        path=log.path,
+        sample=log.sample_percent / 100,
+        min_status=log.min_status or 0,
+        min_duration=float(log.min_duration or 0),
+        flags=log.flags,
+        always_errors=log.always_errors,
     )
 
 

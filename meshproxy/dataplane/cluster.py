@@ -277,6 +277,12 @@ class Cluster:
 
     # -- slow start ----------------------------------------------------------------------
 
+    def touch(self, endpoint_id: str) -> None:
+        """Something of an endpoint changed that is reported."""
+        upstream = self.upstreams.get(endpoint_id)
+        if upstream is not None:
+            self.touched.add(upstream)
+
     def _find(self, endpoint_id: str) -> Upstream | None:
         return self.upstreams.get(endpoint_id)
 

@@ -102,6 +102,7 @@ class DataPlane:
             yield
         for name in staged.removed_clusters(self._clusters):
             cluster = self._clusters.pop(name)
+            self.http.forget_cluster(name)
             yield from cluster.update_endpoints((), tuple(cluster.upstreams))
 
     def _take_settings(self, settings: model.ProxySettings) -> None:
@@ -109,6 +110,7 @@ class DataPlane:
         self._share = 1 / (settings.workers or len(os.sched_getaffinity(0)))
         log = settings.access_log
         self.http.wants_record = AccessFilter(log, self._random.random).wants if log is not None else None
+        self.http.logged_fields = tuple((each, each.encode()) for each in log.fields) if log is not None else ()
 
     def _known_endpoints(self) -> dict[str, tuple[str, ...]]:
         return {name: tuple(cluster.upstreams) for name, cluster in self._clusters.items()}
@@ -138,7 +140,7 @@ class DataPlane:
         self._tables.put(table.name, router)
 
     def _rule_action(self, table: str, rule: Rule) -> RuleAction:
-        return RuleAction(rule, self._clusters, self.http.counters(table, rule.name))
+        return RuleAction(rule, self._clusters, partial(self.http.counters, table, rule.name))
 
     def _put_listener(self, config: model.Listener, sock: socket.socket) -> None:
         listener = self._listeners.get(config.name)
@@ -237,11 +239,10 @@ class DataPlane:
         for name, cluster in self._clusters.items():
             for upstream in tuple(cluster.touched):
                 if upstream.requests is not None:
-                    state = (upstream.requests.total, upstream.active, cluster.pool.idle_at(upstream.key))
+                    state = (upstream.requests.total, cluster.pool.idle_at(upstream.key))
                     if state != upstream.requests.reported:
                         upstream.requests.reported = state
-                        counts = upstream.requests.counts()
-                        yield EndpointRequestStats(name, upstream.key, state[1], state[2], counts)
+                        yield EndpointRequestStats(name, upstream.key, state[1], upstream.requests.counts())
 
     def _changed_listeners(self) -> Iterator[ListenerStats]:
         for name, listener in self._listeners.items():

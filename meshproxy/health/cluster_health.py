@@ -31,6 +31,8 @@ class ClusterHealth:
         self._health: dict[str, EndpointHealth] = {}
         self._unusable: set[str] = set()
         self._none_usable = False
+        self.times_ejected: dict[str, int] = {}
+        """How often an endpoint was ever ejected; what was never is not there."""
 
     def health_of(self, endpoint_id: str) -> EndpointHealth:
         """What is known of an endpoint; `UNCHECKED` where that is nothing."""
@@ -40,6 +42,10 @@ class ClusterHealth:
     def health(self) -> Mapping[str, EndpointHealth]:
         """What is known; endpoints that are not in it are `UNCHECKED`."""
         return MappingProxyType(self._health)
+
+    @property
+    def endpoints(self) -> Iterable[str]:
+        return self._endpoints.keys()
 
     @property
     def unusable(self) -> tuple[str, ...]:
@@ -77,6 +83,7 @@ class ClusterHealth:
         del self._health[endpoint_id]
         self._results.pop(endpoint_id, None)
         self._unusable.discard(endpoint_id)
+        self.times_ejected.pop(endpoint_id, None)
         if self._detector is not None:
             self._detector.forget(endpoint_id)
 
@@ -95,6 +102,7 @@ class ClusterHealth:
         if self._detector is None or endpoint_id not in self._endpoints:
             return
         if self._detector.eject(endpoint_id, len(self._endpoints), now):
+            self.times_ejected[endpoint_id] = self.times_ejected.get(endpoint_id, 0) + 1
             self._settle(endpoint_id, now, f"{failures} {reason}")
             self._tell_if_none_usable()
 

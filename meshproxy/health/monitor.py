@@ -15,7 +15,7 @@ from meshproxy.base.events import EventSink
 from meshproxy.health.cluster_health import ClusterHealth
 from meshproxy.health.prober import Prober, Target
 from meshproxy.health.schedule import Schedule
-from meshproxy.health.states import UNCHECKED, EndpointHealth
+from meshproxy.health.states import UNCHECKED, Ejections, EndpointHealth, HealthStatus
 from meshproxy.snapshot.model import Cluster, Endpoint, Snapshot
 
 MAX_IN_FLIGHT = 100
@@ -67,6 +67,17 @@ class HealthMonitor:
         """What is known, by (cluster, endpoint id); the rest is `UNCHECKED`."""
         return {
             (name, each): health for name, cluster in self._clusters.items() for each, health in cluster.health.items()
+        }
+
+    def ejections(self) -> Mapping[Key, Ejections]:
+        """For each endpoint of clusters with outlier detection, by (cluster, endpoint id)."""
+        return {
+            (name, each): Ejections(
+                cluster.times_ejected.get(each, 0), cluster.health_of(each).status is HealthStatus.EJECTED
+            )
+            for name, cluster in self._clusters.items()
+            if cluster.config.outlier_detection is not None
+            for each in cluster.endpoints
         }
 
     def unusable(self) -> Changes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from typing import NamedTuple
 
 import msgspec
 
@@ -40,6 +41,13 @@ class EndpointHealth(msgspec.Struct, frozen=True, kw_only=True):
     def usable(self) -> bool:
         """Whether it gets traffic."""
         return self.status in (HealthStatus.UNKNOWN, HealthStatus.HEALTHY)
+
+
+class Ejections(NamedTuple):
+    """How often an endpoint was ever ejected (which only grows), and whether it is now."""
+
+    times: int = 0
+    is_ejected: bool = False
 
 
 UNCHECKED = EndpointHealth()

@@ -35,6 +35,23 @@ class Log(Shape, frozen=True, kw_only=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
+class AccessLog(Shape, frozen=True, kw_only=True):
+    """A line for each HTTP request. `format` is ``text`` (Envoy's), ``json``, or Envoy's command operators.
+
+    `path` is a file, or ``-`` for standard output. Logged are requests that took `min_duration`, have a status of
+    `min_status` at least (or none), and one of `flags`, Envoy's response flags, if there are any: `sample_percent` of
+    them, but every one that failed (5xx, no response, or a flag), unless `always_errors` is off.
+    """
+
+    format: str = "text"
+    path: str = "-"
+    sample_percent: float = 100.0
+    min_status: int | None = None
+    min_duration: Duration | None = None
+    flags: tuple[str, ...] = ()
+    always_errors: bool = True
+
+
 class IngressListener(Shape, frozen=True, kw_only=True):
     """Where Ingresses are served, as ``IP:PORT``; nothing listens there without one."""
 
@@ -64,6 +81,7 @@ class ProxySpec(Shape, frozen=True, kw_only=True):
     drain_timeout: Duration = default_duration("30s")
     buffer_size: Quantity = default_quantity("256Ki")
     log: Log = Log()
+    access_log: AccessLog | None = None
     http: ProxyHTTP = msgspec.field(default_factory=ProxyHTTP)
     sources: tuple[SourceSpec, ...] = ()
     identity: ProxyIdentity | None = None

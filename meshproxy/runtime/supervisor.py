@@ -31,13 +31,16 @@ from meshproxy.registry.files import FilesSource
 from meshproxy.runtime.identity_sources import IdentitySources
 from meshproxy.runtime.listener_sockets import ListenerSockets
 from meshproxy.runtime.options import RunOptions
+from meshproxy.runtime.reports import Reports
 from meshproxy.runtime.sources import Registries
 from meshproxy.runtime.view import Parts, RunningProxy
 from meshproxy.runtime.worker_pool import WorkerPool
-from meshproxy.snapshot.messages import EndpointFailing, Stats
+from meshproxy.snapshot.messages import AccessRecords, EndpointFailing, RequestStats, Stats
 from meshproxy.snapshot.model import ProxySettings, open_listeners
+from meshproxy.telemetry.access_log import AccessLogWriter
 from meshproxy.telemetry.events import EventLog
 from meshproxy.telemetry.logs import configure_logging
+from meshproxy.telemetry.request_totals import RequestTotals
 from meshproxy.telemetry.totals import Totals
 
 BIND_RETRY = 2.0
@@ -67,8 +70,7 @@ class Supervisor:
         self._overrides = overrides
         self._control_plane = control_plane
         self._settings = settings
-        self._event_log = log
-        self._totals = Totals()
+        self._reports = Reports(Totals(), RequestTotals(), AccessLogWriter(), log)
         self._workers = settings.workers or len(os.sched_getaffinity(0))
         self._sockets = ListenerSockets(self._workers)
         self._health = HealthMonitor(
@@ -83,7 +85,7 @@ class Supervisor:
             log.record,
         )
         self._identity = identity
-        parts = Parts(control_plane, self._pool, self._sockets, self._health, identity, self._totals, log)
+        parts = Parts(control_plane, self._pool, self._sockets, self._health, identity, self._reports)
         self._view = RunningProxy(parts, loop.time, self.drain)
         self._admin = AdminServer(self._view, settings.admin, _token(settings))
         self._tasks = OwnedTasks()
@@ -112,6 +114,7 @@ class Supervisor:
             await self._control_plane.stop()
             self._sockets.close()
             await self._admin.stop()
+            self._reports.access_log.close()
 
     # -- configuration -------------------------------------------------------------------
 
@@ -121,6 +124,7 @@ class Supervisor:
         snapshot = self._control_plane.current
         self._warn_about_restart(snapshot.settings)
         self._identity.configure(snapshot.settings.identity)
+        self._reports.access_log.configure(snapshot.settings.access_log)
         self._bind()
         self._health.apply(snapshot)
         for worker, target, reset in publishes:
@@ -133,7 +137,7 @@ class Supervisor:
         for name, problem in self._sockets.problems.items():
             if before.get(name) != problem:
                 subject = f"Service/{services[name].removeprefix('default/')}"
-                self._event_log.record(
+                self._reports.events.record(
                     Event(type=EventType.WARNING, reason="ListenerFailed", subject=subject, message=problem)
                 )
 
@@ -166,7 +170,8 @@ class Supervisor:
         self._control_plane.worker_joined(worker)
 
     def worker_left(self, worker: int) -> None:
-        self._totals.worker_left(worker)
+        self._reports.totals.worker_left(worker)
+        self._reports.requests.worker_left(worker)
         self._control_plane.worker_left(worker)
 
     def acknowledged(self, worker: int, version: str) -> None:
@@ -178,7 +183,13 @@ class Supervisor:
         self._control_plane.rejected(worker, version, reason)
 
     def statistics(self, worker: int, stats: Stats) -> None:
-        self._totals.absorb(worker, stats)
+        self._reports.totals.absorb(worker, stats)
+
+    def request_statistics(self, worker: int, stats: RequestStats) -> None:
+        self._reports.requests.absorb(worker, stats)
+
+    def requests_finished(self, records: AccessRecords) -> None:
+        self._reports.access_log.write(records)
 
     def endpoint_failing(self, failing: EndpointFailing) -> None:
         self._health.endpoint_failing(failing.cluster, failing.endpoint, failing.failures, failing.reason)
@@ -189,7 +200,8 @@ class Supervisor:
         self._sockets.keep_only({listener.name for listener in open_listeners(snapshot)})
         names = {listener.name for listener in snapshot.listeners}
         endpoints = {(each.cluster, endpoint.id) for each in snapshot.assignments for endpoint in each.endpoints}
-        self._totals.keep_only(endpoints, names)
+        self._reports.totals.keep_only(endpoints, names)
+        self._reports.requests.keep_only(snapshot)
 
     # -- the end -------------------------------------------------------------------------
 
@@ -200,7 +212,8 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGHUP, self._hung_up)
 
     def _hung_up(self) -> None:
-        _log.info("SIGHUP: looking at every source again")
+        _log.info("SIGHUP: looking at every source again, and opening the access log anew")
+        self._reports.access_log.reopen()
         self._control_plane.refresh()
         self._identity.refresh()
 

@@ -10,15 +10,20 @@ from meshproxy.base.errors import Finding
 from meshproxy.controlplane.control_plane import ControlPlane
 from meshproxy.controlplane.store import SourceStatus
 from meshproxy.health.monitor import HealthMonitor
-from meshproxy.health.states import EndpointHealth
+from meshproxy.health.states import Ejections, EndpointHealth
 from meshproxy.identity.keeper import IdentityKeeper
 from meshproxy.identity.status import IdentityStatus
 from meshproxy.runtime.listener_sockets import ListenerSockets
+from meshproxy.runtime.reports import Reports
 from meshproxy.runtime.worker_pool import WorkerPool
+from meshproxy.snapshot.messages import RequestCounts
 from meshproxy.snapshot.model import Snapshot
-from meshproxy.telemetry.events import EventLog, RecordedEvent
-from meshproxy.telemetry.prometheus import IdentityMetrics, MetricsInput, SourceMetrics, render
-from meshproxy.telemetry.totals import EndpointTotals, ListenerTotals, Totals
+from meshproxy.telemetry.access_log import AccessLogStatus
+from meshproxy.telemetry.events import RecordedEvent
+from meshproxy.telemetry.metrics import IdentityMetrics, MetricsInput, SourceMetrics
+from meshproxy.telemetry.prometheus import render
+from meshproxy.telemetry.request_totals import EndpointRequests, FlagKey, RuleKey
+from meshproxy.telemetry.totals import EndpointTotals, ListenerTotals
 
 
 class Parts(NamedTuple):
@@ -29,8 +34,7 @@ class Parts(NamedTuple):
     sockets: ListenerSockets
     health: HealthMonitor
     identity: IdentityKeeper
-    totals: Totals
-    event_log: EventLog
+    reports: Reports
 
 
 class RunningProxy:
@@ -38,7 +42,7 @@ class RunningProxy:
 
     def __init__(self, parts: Parts, clock: Callable[[], float], drain: Callable[[], None]) -> None:
         self._control_plane, self._pool, self._sockets, self._health = parts[:4]
-        self._identity, self._totals, self._event_log = parts[4:]
+        self._identity, self._reports = parts[4:]
         self._clock = clock
         self._drain = drain
         self._started_at = clock()
@@ -57,10 +61,25 @@ class RunningProxy:
         return self._clock() - self._started_at
 
     def endpoint_totals(self) -> Mapping[tuple[str, str], EndpointTotals]:
-        return self._totals.endpoints()
+        return self._reports.totals.endpoints()
 
     def listener_totals(self) -> Mapping[str, ListenerTotals]:
-        return self._totals.listeners()
+        return self._reports.totals.listeners()
+
+    def rule_requests(self) -> Mapping[RuleKey, RequestCounts]:
+        return self._reports.requests.rules()
+
+    def endpoint_requests(self) -> Mapping[tuple[str, str], EndpointRequests]:
+        return self._reports.requests.endpoints()
+
+    def response_flags(self) -> Mapping[FlagKey, int]:
+        return self._reports.requests.flags()
+
+    def ejections(self) -> Mapping[tuple[str, str], Ejections]:
+        return self._health.ejections()
+
+    def access_log(self) -> AccessLogStatus:
+        return self._reports.access_log.status()
 
     def listener_problems(self) -> Mapping[str, str]:
         return self._sockets.problems
@@ -115,7 +134,7 @@ class RunningProxy:
         return self._control_plane.diagnostics()
 
     def events(self, subject: str | None = None) -> tuple[RecordedEvent, ...]:
-        return self._event_log.events(subject)
+        return self._reports.events.events(subject)
 
     def not_ready_reason(self) -> str:
         if self.draining:
@@ -128,16 +147,22 @@ class RunningProxy:
 
     def metrics(self) -> bytes:
         unusable = frozenset((cluster, endpoint) for cluster, endpoint, _ in self._health.unusable())
+        log = self._reports.access_log.status()
         return render(
             MetricsInput(
                 snapshot=self.snapshot(),
-                endpoints=self._totals.endpoints(),
-                listeners=self._totals.listeners(),
+                endpoints=self._reports.totals.endpoints(),
+                listeners=self._reports.totals.listeners(),
+                rules=self._reports.requests.rules(),
+                endpoint_requests=self._reports.requests.endpoints(),
+                flags=self._reports.requests.flags(),
+                ejections=self._health.ejections(),
+                access_log=(log.lines, log.dropped),
                 unusable=unusable,
                 unbound=frozenset(self._sockets.problems),
                 worker_states=tuple(worker.state.value for worker in self._pool.workers),
                 worker_restarts=sum(worker.restarts for worker in self._pool.workers),
-                shortages=self._totals.shortages,
+                shortages=self._reports.totals.shortages,
                 rejections=self._control_plane.state.rejections,
                 last_good=self._control_plane.state.last_good,
                 sources=tuple(map(self._metrics_of, self._control_plane.source_statuses())),

@@ -16,6 +16,7 @@ from meshproxy.runtime.listener_sockets import ListenerSockets
 from meshproxy.runtime.worker_process import WorkerProcess, WorkerState
 from meshproxy.snapshot.delta import messages_between
 from meshproxy.snapshot.messages import (
+    AccessRecords,
     Ack,
     AffinityEntries,
     AffinityLearned,
@@ -26,6 +27,7 @@ from meshproxy.snapshot.messages import (
     Hello,
     Nack,
     PutListeners,
+    RequestStats,
     Stats,
     ToSupervisor,
 )
@@ -51,6 +53,12 @@ class PoolListener(Protocol):
     def rejected(self, worker: int, version: str, reason: str) -> None: ...
 
     def statistics(self, worker: int, stats: Stats) -> None: ...
+
+    def request_statistics(self, worker: int, stats: RequestStats) -> None: ...
+
+    def requests_finished(self, records: AccessRecords) -> None:
+        """Requests to be logged."""
+        ...
 
     def endpoint_failing(self, failing: EndpointFailing) -> None: ...
 
@@ -139,14 +147,23 @@ class WorkerPool:
                 self._acknowledge(worker, version)
             case Nack(version, reason):
                 self._listener.rejected(worker.index, version, reason)
-            case Stats():
-                self._listener.statistics(worker.index, message)
-            case EndpointFailing():
-                self._listener.endpoint_failing(message)
+            case Stats() | RequestStats() | AccessRecords() | EndpointFailing():
+                self._report(worker, message)
             case AffinityLearned(entries):
                 self._relay_affinity(worker, entries)
             case Drained(cut):
                 _log.info("worker %d is drained; %d connections were cut", worker.index, cut)
+
+    def _report(self, worker: WorkerProcess, message: Stats | RequestStats | AccessRecords | EndpointFailing) -> None:
+        match message:
+            case Stats():
+                self._listener.statistics(worker.index, message)
+            case RequestStats():
+                self._listener.request_statistics(worker.index, message)
+            case AccessRecords():
+                self._listener.requests_finished(message)
+            case EndpointFailing():
+                self._listener.endpoint_failing(message)
 
     def _acknowledge(self, worker: WorkerProcess, version: str) -> None:
         self._acknowledged[worker.index] = version

@@ -158,27 +158,26 @@ class RequestCounts(msgspec.Struct, frozen=True, array_like=True):
 
 
 class RouteStats(msgspec.Struct, frozen=True, array_like=True):
-    """What one rule of a route table did since the worker started.
+    """What one rule of a route table did since the worker started, by backend.
 
-    `table` is empty for HTTP without a route; `rule` is then the listener's Service port (``default/web:80``). Where no
-    rule matched, `rule` is empty.
+    `table` is empty for HTTP without a route; `rule` is then the listener's cluster. Where no rule matched, `rule` is
+    empty. `backend` is its `routes.Backend.name`, or empty for what the proxy answered before it chose one.
     """
 
     table: str
     rule: str
+    backend: str
     requests: RequestCounts
 
 
 class EndpointRequestStats(msgspec.Struct, frozen=True, array_like=True):
     """Requests that one endpoint was sent, each try counted.
 
-    `active` (under way) and `idle` (pooled connections) are gauges; latencies are from sending a try to the end of
-    its response.
+    `idle` (pooled connections) is a gauge; latencies are from a try's beginning to the end of its response.
     """
 
     cluster: str
     endpoint: str
-    active: int
     idle: int
     requests: RequestCounts
 
@@ -186,7 +185,7 @@ class EndpointRequestStats(msgspec.Struct, frozen=True, array_like=True):
 class RequestStats(Message, frozen=True):
     """What changed of HTTP since the last report, in parts of bounded size.
 
-    `flags` counts, for each (listener, response flag), the requests that ended so (see `telemetry.flags`).
+    `flags` counts, for each (listener, response flag), the requests that ended so (see `base.response_flags`).
     """
 
     routes: tuple[RouteStats, ...] = ()
@@ -200,7 +199,8 @@ class AccessRecord(msgspec.Struct, frozen=True, array_like=True):
     `started` is Unix time. `client` is the address that forwarding headers may have told, `peer` the connection's.
     `target` is what the client asked for, `sent` and `received` are bytes of bodies to and from the client;
     `status` 0 is no response; `flags` are Envoy's, joined by commas, empty for none. `upstream_seconds` is the
-    time from the last try to its response's head, -1 without one.
+    time from the last try to its response's head, -1 without one. `fields` are the request's, by lower-case name,
+    as far as `AccessLog.fields` asks for them.
     """
 
     started: float
@@ -223,9 +223,7 @@ class AccessRecord(msgspec.Struct, frozen=True, array_like=True):
     attempts: int
     upstream_seconds: float
     request_id: str
-    user_agent: str
-    referer: str
-    forwarded_for: str
+    fields: dict[str, str]
 
 
 class AccessRecords(Message, frozen=True):

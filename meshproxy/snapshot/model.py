@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 
 from meshproxy.base.addresses import SocketAddress
+from meshproxy.base.command_operators import TEXT_FORMAT
 from meshproxy.snapshot.http import DEFAULT_HTTP, HashOn, HTTPListener, RateLimit, SlowStart
 from meshproxy.snapshot.identity import IdentitySettings
 from meshproxy.snapshot.routes import RetryPolicy, RouteTable
@@ -233,17 +234,19 @@ class WorkloadView(Value, frozen=True, kw_only=True):
 class AccessLog(Value, frozen=True, kw_only=True):
     """Which requests are written down, and how.
 
-    `format` is ``text``, ``json``, or a format string (Envoy's command operators); `path` a file, or ``-``
-    for standard output. A share of `sample` (0 to 1) of the requests that have a status of `min_status` at least and
-    took `min_duration` seconds at least is logged; with `always_errors` every 5xx and every one with
-    a response flag besides.
+    `format` is a format string (`base.command_operators`) or ``json``, `fields` are those of requests that it shows,
+    and `path` a file, or ``-`` for standard output. Written are requests that took `min_duration` seconds at least,
+    have a status of `min_status` at least (or none), and one of `flags` where there are any: a share of `sample`
+    (0 to 1) of them, and with `always_errors` every one with a status of 5xx, none, or a response flag.
     """
 
-    format: str = "text"
+    format: str = TEXT_FORMAT
+    fields: tuple[str, ...] = ()
     path: str = "-"
     sample: float = 1.0
     min_status: int = 0
     min_duration: float = 0.0
+    flags: tuple[str, ...] = ()
     always_errors: bool = True
 
 

@@ -129,6 +129,11 @@ class Backend(Value, frozen=True, kw_only=True):
     problem: str = ""
     filters: Filters = NO_FILTERS
 
+    @property
+    def name(self) -> str:
+        """What counts and tables call it."""
+        return self.label or self.cluster or "?"
+
 
 class RetryCondition(enum.StrEnum):
     """When another endpoint is tried: nothing of the response has reached the client by then."""

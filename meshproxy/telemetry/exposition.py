@@ -18,7 +18,12 @@ def labels(names: Sequence[str], values: Sequence[str]) -> str:
     return f"{{{pairs}}}" if pairs else ""
 
 
-def family(name: str, kind: str, help_text: str, samples: Iterable[tuple[str, int]]) -> Iterator[str]:
+def with_label(text: str, name: str, value: str) -> str:
+    """Label text with one label more, whose value needs no escaping."""
+    return f'{text[:-1]},{name}="{value}"}}'
+
+
+def family(name: str, kind: str, help_text: str, samples: Iterable[tuple[str, float]]) -> Iterator[str]:
     """The lines of one metric, from (labels, value) of each of its series."""
     yield f"# HELP {name} {help_text.translate(_HELP_ESCAPES)}\n"
     yield f"# TYPE {name} {kind}\n"

@@ -5,25 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from operator import add, attrgetter
-from typing import Literal, NamedTuple
 
-import msgspec
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
 from meshproxy import __version__
-from meshproxy.snapshot.model import Snapshot
-from meshproxy.telemetry import exposition
-from meshproxy.telemetry.totals import EndpointKey, EndpointTotals, ListenerTotals
-
-
-class Metric(NamedTuple):
-    kind: Literal["counter", "gauge"]
-    help: str
-    labels: tuple[str, ...]
-
-
-_ENDPOINT = ("namespace", "service", "port", "endpoint", "workload")
-_LISTENER = ("namespace", "service", "port", "address", "protocol")
+from meshproxy.telemetry import exposition, request_metrics
+from meshproxy.telemetry.metrics import (
+    ENDPOINT,
+    LISTENER,
+    Family,
+    IdentityMetrics,
+    Metric,
+    MetricsInput,
+    SourceMetrics,
+    listener_labels,
+)
+from meshproxy.telemetry.totals import EndpointTotals, ListenerTotals
 
 METRICS: dict[str, Metric] = {
     "meshproxy_build_info": Metric("gauge", "The version, as a label; always 1.", ("version",)),
@@ -47,21 +44,22 @@ METRICS: dict[str, Metric] = {
     "meshproxy_certificate_expiration_timestamp_seconds": Metric(
         "gauge", "When a certificate in force expires, in seconds since 1970.", ("kind", "name", "issuer", "serial")
     ),
-    "meshproxy_listener_up": Metric("gauge", "Whether a listener is bound.", _LISTENER),
-    "meshproxy_listener_active_connections": Metric("gauge", "Open connections or UDP sessions.", _LISTENER),
-    "meshproxy_listener_connections_total": Metric("counter", "Connections or UDP sessions accepted.", _LISTENER),
-    "meshproxy_listener_refused_total": Metric("counter", "Connections that no endpoint could take.", _LISTENER),
-    "meshproxy_listener_denied_total": Metric("counter", "Connections from sources that are not allowed.", _LISTENER),
-    "meshproxy_listener_overflowed_total": Metric("counter", "Connections beyond a limit and its queue.", _LISTENER),
-    "meshproxy_listener_malformed_total": Metric("counter", "Connections without a valid PROXY header.", _LISTENER),
-    "meshproxy_listener_dropped_total": Metric("counter", "UDP datagrams dropped for want of room.", _LISTENER),
-    "meshproxy_endpoint_up": Metric("gauge", "Whether an endpoint may be used.", _ENDPOINT),
-    "meshproxy_endpoint_active_connections": Metric("gauge", "Open connections or UDP sessions.", _ENDPOINT),
-    "meshproxy_endpoint_connections_total": Metric("counter", "Connections or UDP sessions opened.", _ENDPOINT),
-    "meshproxy_endpoint_connect_failures_total": Metric("counter", "Connections that did not open.", _ENDPOINT),
-    "meshproxy_endpoint_connect_timeouts_total": Metric("counter", "Those of them that timed out.", _ENDPOINT),
-    "meshproxy_endpoint_sent_bytes_total": Metric("counter", "Payload sent to an endpoint.", _ENDPOINT),
-    "meshproxy_endpoint_received_bytes_total": Metric("counter", "Payload received from an endpoint.", _ENDPOINT),
+    "meshproxy_listener_up": Metric("gauge", "Whether a listener is bound.", LISTENER),
+    "meshproxy_listener_active_connections": Metric("gauge", "Open connections or UDP sessions.", LISTENER),
+    "meshproxy_listener_connections_total": Metric("counter", "Connections or UDP sessions accepted.", LISTENER),
+    "meshproxy_listener_refused_total": Metric("counter", "Connections that no endpoint could take.", LISTENER),
+    "meshproxy_listener_denied_total": Metric("counter", "Connections from sources that are not allowed.", LISTENER),
+    "meshproxy_listener_overflowed_total": Metric("counter", "Connections beyond a limit and its queue.", LISTENER),
+    "meshproxy_listener_malformed_total": Metric("counter", "Connections without a valid PROXY header.", LISTENER),
+    "meshproxy_listener_dropped_total": Metric("counter", "UDP datagrams dropped for want of room.", LISTENER),
+    "meshproxy_endpoint_up": Metric("gauge", "Whether an endpoint may be used.", ENDPOINT),
+    "meshproxy_endpoint_active_connections": Metric("gauge", "Open connections or UDP sessions.", ENDPOINT),
+    "meshproxy_endpoint_connections_total": Metric("counter", "Connections or UDP sessions opened.", ENDPOINT),
+    "meshproxy_endpoint_connect_failures_total": Metric("counter", "Connections that did not open.", ENDPOINT),
+    "meshproxy_endpoint_connect_timeouts_total": Metric("counter", "Those of them that timed out.", ENDPOINT),
+    "meshproxy_endpoint_sent_bytes_total": Metric("counter", "Payload sent to an endpoint.", ENDPOINT),
+    "meshproxy_endpoint_received_bytes_total": Metric("counter", "Payload received from an endpoint.", ENDPOINT),
+    **request_metrics.METRICS,
 }
 
 
@@ -83,50 +81,6 @@ _ENDPOINT_FIELDS = {
     "meshproxy_endpoint_sent_bytes_total": "sent",
     "meshproxy_endpoint_received_bytes_total": "received",
 }
-
-
-class SourceMetrics(msgspec.Struct, frozen=True, kw_only=True):
-    """`stale` is in seconds, 0 while the source is well; `counts` are by kind."""
-
-    name: str
-    up: bool
-    counts: Mapping[str, int] = {}
-    held: int = 0
-    stale: int = 0
-    errors: int = 0
-
-
-class IdentityMetrics(msgspec.Struct, frozen=True, kw_only=True):
-    """`expirations` has seconds since 1970 by kind, name, issuer and serial number."""
-
-    source: str
-    up: bool
-    changes: int = 0
-    failures: int = 0
-    expirations: Mapping[tuple[str, str, str, str], int] = {}
-
-
-class MetricsInput(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that is rendered, as plain values. `unusable` holds the endpoints that must not be used."""
-
-    snapshot: Snapshot
-    endpoints: Mapping[EndpointKey, EndpointTotals]
-    listeners: Mapping[str, ListenerTotals]
-    unusable: frozenset[EndpointKey]
-    unbound: frozenset[str]
-    worker_states: tuple[str, ...]
-    worker_restarts: int
-    shortages: int
-    rejections: int
-    last_good: str
-    sources: tuple[SourceMetrics, ...]
-    identity: IdentityMetrics | None = None
-
-
-Sample = tuple[str, int]
-"""(label text, value)."""
-Family = tuple[str, Iterable[Sample]]
-"""(name of the metric, its series)."""
 
 
 def render(metrics: MetricsInput) -> bytes:
@@ -155,6 +109,7 @@ def _families(metrics: MetricsInput) -> Iterator[Family]:
     yield from _identity_families(metrics.identity)
     yield from _listener_families(metrics)
     yield from _endpoint_families(metrics)
+    yield from request_metrics.families(metrics)
 
 
 def _identity_families(identity: IdentityMetrics | None) -> Iterator[Family]:
@@ -198,10 +153,8 @@ def _source_families(sources: Iterable[SourceMetrics]) -> Iterator[Family]:
 def _listener_families(metrics: MetricsInput) -> Iterator[Family]:
     rows = []
     for listener in metrics.snapshot.listeners:
-        namespace, _, service = listener.service.partition("/")
-        values = (namespace, service, listener.port_name, str(listener.address), listener.transport.value)
         totals = metrics.listeners.get(listener.name, ListenerTotals())
-        rows.append((exposition.labels(_LISTENER, values), listener.name, totals))
+        rows.append((listener_labels(listener), listener.name, totals))
     yield "meshproxy_listener_up", [(labels, int(name not in metrics.unbound)) for labels, name, _ in rows]
     for name, field in _LISTENER_FIELDS.items():
         value_of = attrgetter(field)
@@ -218,7 +171,7 @@ def _endpoint_families(metrics: MetricsInput) -> Iterator[Family]:
         namespace, _, name = service.partition("/")
         for endpoint in assignment.endpoints:
             key = (assignment.cluster, endpoint.id)
-            labels = exposition.labels(_ENDPOINT, (namespace, name, port, endpoint.id, endpoint.name))
+            labels = exposition.labels(ENDPOINT, (namespace, name, port, endpoint.id, endpoint.name))
             totals = metrics.endpoints.get(key, _NOTHING)
             sums[labels] = EndpointTotals(*map(add, sums[labels], totals)) if labels in sums else totals
             up[labels] = up.get(labels, 0) | (key not in metrics.unusable)

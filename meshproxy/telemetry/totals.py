@@ -7,6 +7,7 @@ from operator import add
 from typing import NamedTuple
 
 from meshproxy.snapshot.messages import EndpointStats, ListenerStats, Stats
+from meshproxy.telemetry.per_worker import PerWorker
 
 
 class EndpointTotals(NamedTuple):
@@ -18,6 +19,13 @@ class EndpointTotals(NamedTuple):
     connect_timeouts: int = 0
     sent: int = 0
     received: int = 0
+
+    def plus(self, other: EndpointTotals) -> EndpointTotals:
+        return EndpointTotals(*map(add, self, other))
+
+    def settled(self) -> EndpointTotals:
+        """Without what was open."""
+        return self._replace(active=0)
 
 
 class ListenerTotals(NamedTuple):
@@ -31,6 +39,13 @@ class ListenerTotals(NamedTuple):
     malformed: int = 0
     dropped: int = 0
 
+    def plus(self, other: ListenerTotals) -> ListenerTotals:
+        return ListenerTotals(*map(add, self, other))
+
+    def settled(self) -> ListenerTotals:
+        """Without what was open."""
+        return self._replace(active=0)
+
 
 EndpointKey = tuple[str, str]
 """(cluster, endpoint id)."""
@@ -40,41 +55,31 @@ class Totals:
     """Adds what workers report, each cumulatively since its start; what a dead worker counted stays counted."""
 
     def __init__(self) -> None:
-        self._endpoints: dict[int, dict[EndpointKey, EndpointTotals]] = {}
-        self._listeners: dict[int, dict[str, ListenerTotals]] = {}
-        self._past_endpoints: dict[EndpointKey, EndpointTotals] = {}
-        self._past_listeners: dict[str, ListenerTotals] = {}
+        self._endpoints: PerWorker[EndpointKey, EndpointTotals] = PerWorker(EndpointTotals.plus, EndpointTotals.settled)
+        self._listeners: PerWorker[str, ListenerTotals] = PerWorker(ListenerTotals.plus, ListenerTotals.settled)
         self._shortages: dict[int, int] = {}
         self._past_shortages = 0
 
     def absorb(self, worker: int, stats: Stats) -> None:
         """Take a report of `worker`."""
-        endpoints = self._endpoints.setdefault(worker, {})
+        endpoints = self._endpoints.of(worker)
         for endpoint in stats.endpoints:
             endpoints[endpoint.cluster, endpoint.endpoint] = _endpoint_totals(endpoint)
-        listeners = self._listeners.setdefault(worker, {})
+        listeners = self._listeners.of(worker)
         for listener in stats.listeners:
             listeners[listener.listener] = _listener_totals(listener)
         self._shortages[worker] = stats.accept_errors
 
     def worker_left(self, worker: int) -> None:
         """`worker` died: its connections are gone, its counts stay."""
-        for key, endpoint in self._endpoints.pop(worker, {}).items():
-            before = self._past_endpoints.get(key, EndpointTotals())
-            self._past_endpoints[key] = EndpointTotals(*map(add, before, endpoint))._replace(active=0)
-        for name, listener in self._listeners.pop(worker, {}).items():
-            past = self._past_listeners.get(name, ListenerTotals())
-            self._past_listeners[name] = ListenerTotals(*map(add, past, listener))._replace(active=0)
+        self._endpoints.worker_left(worker)
+        self._listeners.worker_left(worker)
         self._past_shortages += self._shortages.pop(worker, 0)
 
     def keep_only(self, endpoints: Collection[EndpointKey], listeners: Collection[str]) -> None:
         """Forget what is in the configuration no longer, and no longer open."""
-        for counts in (*self._endpoints.values(), self._past_endpoints):
-            for key in [key for key, each in counts.items() if key not in endpoints and not each.active]:
-                del counts[key]
-        for listener_counts in (*self._listeners.values(), self._past_listeners):
-            for name in [name for name in listener_counts if name not in listeners]:
-                del listener_counts[name]
+        self._endpoints.keep_only(lambda key, each: key in endpoints or bool(each.active))
+        self._listeners.keep_only(lambda name, _: name in listeners)
 
     @property
     def shortages(self) -> int:
@@ -83,21 +88,11 @@ class Totals:
 
     def endpoints(self) -> Mapping[EndpointKey, EndpointTotals]:
         """The sums, by (cluster, endpoint id)."""
-        sums = dict(self._past_endpoints)
-        for counts in self._endpoints.values():
-            for key, each in counts.items():
-                before = sums.get(key)
-                sums[key] = each if before is None else EndpointTotals(*map(add, before, each))
-        return sums
+        return self._endpoints.sums()
 
     def listeners(self) -> Mapping[str, ListenerTotals]:
         """The sums, by listener name."""
-        sums = dict(self._past_listeners)
-        for counts in self._listeners.values():
-            for name, each in counts.items():
-                before = sums.get(name)
-                sums[name] = each if before is None else ListenerTotals(*map(add, before, each))
-        return sums
+        return self._listeners.sums()
 
 
 def _endpoint_totals(stats: EndpointStats) -> EndpointTotals:

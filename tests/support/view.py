@@ -8,9 +8,10 @@ from meshproxy.admin.view import ConfigStatus, SourceState, WorkerStatus
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.errors import Finding, Severity
 from meshproxy.base.events import Event, EventType
-from meshproxy.health.states import UNCHECKED, EndpointHealth, HealthStatus
+from meshproxy.health.states import UNCHECKED, Ejections, EndpointHealth, HealthStatus
 from meshproxy.identity.expiry import CertificateState
 from meshproxy.identity.status import CertificateStatus, IdentityStatus
+from meshproxy.snapshot.messages import RequestCounts
 from meshproxy.snapshot.model import (
     Assignment,
     Cluster,
@@ -34,7 +35,10 @@ from meshproxy.snapshot.routes import (
     Rule,
     VirtualHost,
 )
+from meshproxy.telemetry.access_log import AccessLogStatus
 from meshproxy.telemetry.events import RecordedEvent
+from meshproxy.telemetry.latency import BOUNDS
+from meshproxy.telemetry.request_totals import EndpointRequests, FlagKey, RuleKey
 from meshproxy.telemetry.totals import EndpointTotals, ListenerTotals
 
 CLUSTER = "default/backend:http"
@@ -141,6 +145,13 @@ def make_identity_status(problem: str = "") -> IdentityStatus:
     return IdentityStatus(source="files", problem=problem, changes=1, failures=int(bool(problem)), certificates=(own,))
 
 
+def make_counts(ok: int = 0, failed: int = 0, missing: int = 0, retries: int = 0) -> RequestCounts:
+    """Requests that were answered with 200, 500 and 404; each took 4 ms."""
+    total = ok + failed + missing
+    latencies = (0, 0, 0, total, *([0] * (len(BOUNDS) - 3)))
+    return RequestCounts((0, 0, ok, 0, missing, failed), latencies, 0.004 * total, retries)
+
+
 class FakeView:
     """Implements `admin.view.ProxyView` with values that a test may change."""
 
@@ -150,6 +161,12 @@ class FakeView:
         self.problems: dict[str, str] = {}
         self.drained = 0
         self.identity_status: IdentityStatus | None = None
+        self.log = AccessLogStatus()
+        self.requests = {
+            RuleKey(CLUSTER, "default/shop/cart", "backend:80"): make_counts(ok=150, failed=2, retries=7),
+            RuleKey(CLUSTER, "default/shop/cart", "gone:80"): make_counts(failed=48),
+            RuleKey(CLUSTER, "", ""): make_counts(missing=5),
+        }
 
     def snapshot(self) -> Snapshot:
         return make_snapshot()
@@ -173,6 +190,21 @@ class FakeView:
 
     def listener_totals(self) -> Mapping[str, ListenerTotals]:
         return {"l": ListenerTotals(active=1, accepted=40)}
+
+    def rule_requests(self) -> Mapping[RuleKey, RequestCounts]:
+        return self.requests
+
+    def endpoint_requests(self) -> Mapping[tuple[str, str], EndpointRequests]:
+        return {(CLUSTER, str(ONE)): EndpointRequests(idle=4, requests=make_counts(ok=30, failed=10))}
+
+    def response_flags(self) -> Mapping[FlagKey, int]:
+        return {("l", "UF"): 3}
+
+    def ejections(self) -> Mapping[tuple[str, str], Ejections]:
+        return {(CLUSTER, str(TWO)): Ejections(2, is_ejected=False)}
+
+    def access_log(self) -> AccessLogStatus:
+        return self.log
 
     def listener_problems(self) -> Mapping[str, str]:
         return self.problems

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
+from meshproxy.admin.documents.requests import RequestsRow, requests_row
 from meshproxy.admin.documents.row import Row, owner_of
 from meshproxy.admin.view import ProxyView
+from meshproxy.health.states import Ejections
 from meshproxy.snapshot.model import Cluster, Endpoint, ServiceView
+from meshproxy.telemetry.request_totals import EndpointRequests
 from meshproxy.telemetry.totals import EndpointTotals
 
 
 class EndpointRow(Row, frozen=True, kw_only=True):
-    """`age` is seconds in this status, None where nothing is known; bytes are payload."""
+    """`age` is seconds in this status, None where nothing is known; bytes are payload.
+
+    For HTTP, `active` are requests under way and `idle` connections without one; each try of a request is counted.
+    `ejections` is how often outlier detection ever ejected it.
+    """
 
     namespace: str
     service: str
@@ -32,23 +40,38 @@ class EndpointRow(Row, frozen=True, kw_only=True):
     connect_failures: int
     sent: int
     received: int
+    idle: int = 0
+    ejections: int = 0
+    requests: RequestsRow = RequestsRow()
 
 
 def rows(view: ProxyView) -> Iterator[EndpointRow]:
     """Each endpoint of each port of each Service; those that get no traffic by condition last."""
     snapshot, totals = view.snapshot(), view.endpoint_totals()
+    requests, ejections = view.endpoint_requests(), view.ejections()
     clusters = {cluster.name: cluster for cluster in snapshot.clusters}
     for assignment in snapshot.assignments:
         cluster = clusters[assignment.cluster]
         for endpoint in assignment.endpoints:
-            counts = totals.get((assignment.cluster, endpoint.id), EndpointTotals())
+            key = (assignment.cluster, endpoint.id)
+            counts = _Counts(
+                totals.get(key, EndpointTotals()),
+                requests.get(key, EndpointRequests()),
+                ejections.get(key, Ejections()),
+            )
             yield _endpoint(view, cluster, endpoint, counts)
     for service in snapshot.services:
         for endpoint in service.not_ready:
             yield _not_ready(service, endpoint)
 
 
-def _endpoint(view: ProxyView, cluster: Cluster, endpoint: Endpoint, counts: EndpointTotals) -> EndpointRow:
+class _Counts(NamedTuple):
+    totals: EndpointTotals
+    requests: EndpointRequests
+    ejections: Ejections
+
+
+def _endpoint(view: ProxyView, cluster: Cluster, endpoint: Endpoint, counts: _Counts) -> EndpointRow:
     health = view.health(cluster.name, endpoint.id)
     namespace, service = owner_of(cluster.service)
     known = bool(health.since)
@@ -67,11 +90,14 @@ def _endpoint(view: ProxyView, cluster: Cluster, endpoint: Endpoint, counts: End
         priority=endpoint.priority,
         zone=endpoint.zone,
         node=endpoint.node,
-        active=counts.active,
-        connections=counts.connections,
-        connect_failures=counts.connect_failures,
-        sent=counts.sent,
-        received=counts.received,
+        active=counts.totals.active,
+        connections=counts.totals.connections,
+        connect_failures=counts.totals.connect_failures,
+        sent=counts.totals.sent,
+        received=counts.totals.received,
+        idle=counts.requests.idle,
+        ejections=counts.ejections.times,
+        requests=requests_row(counts.requests.requests),
     )
 
 

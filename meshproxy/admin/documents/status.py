@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from meshproxy import __version__
+from meshproxy.admin.documents.requests import RequestsRow, requests_row
 from meshproxy.admin.documents.row import Row
 from meshproxy.admin.view import ConfigStatus, ProxyView, SourceState, WorkerStatus
 from meshproxy.base.errors import Finding
 from meshproxy.identity.status import IdentityStatus
+from meshproxy.telemetry.access_log import AccessLogStatus
+from meshproxy.telemetry.request_totals import sum_of
 
 
 class StatusDocument(Row, frozen=True, kw_only=True):
+    """`requests` are those of all listeners, malformed ones included."""
+
     version: str
     name: str
     uptime: float
@@ -21,6 +26,8 @@ class StatusDocument(Row, frozen=True, kw_only=True):
     identity: IdentityStatus | None
     listeners: int
     failed_listeners: dict[str, str]
+    requests: RequestsRow
+    access_log: AccessLogStatus
     diagnostics: tuple[Finding, ...]
 
 
@@ -39,5 +46,7 @@ def document(view: ProxyView) -> StatusDocument:
         identity=view.identity(),
         listeners=len(snapshot.listeners),
         failed_listeners=dict(view.listener_problems()),
+        requests=requests_row(sum_of(view.rule_requests().values())),
+        access_log=view.access_log(),
         diagnostics=view.diagnostics(),
     )

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from meshproxy.snapshot.messages import AccessRecord
 
 if TYPE_CHECKING:
+    from meshproxy.dataplane.http.downstream import Downstream
     from meshproxy.dataplane.http.exchange import Exchange
-    from meshproxy.protocols.http1.request import RequestHead
 
 MAX_FIELD = 2048
 """Characters of one field that are kept."""
@@ -40,16 +40,43 @@ def record(exchange: Exchange, tried_at: float, seconds: float) -> None:
             attempts=exchange.attempts,
             upstream_seconds=exchange.responded - tried_at if exchange.responding else -1.0,
             request_id=_text(exchange.request_id),
-            user_agent=_field(head, b"user-agent"),
-            referer=_field(head, b"referer"),
-            forwarded_for=_field(head, b"x-forwarded-for"),
+            fields={
+                name: _text(value)
+                for name, encoded in context.logged_fields
+                if (value := head.header(encoded)) is not None
+            },
         )
     )
 
 
-def _field(head: RequestHead, name: bytes) -> str:
-    value = head.header(name)
-    return _text(value) if value is not None else ""
+def record_refusal(client: Downstream, status: int, flag: str, detail: str) -> None:
+    """Keep that `client` sent what was no request."""
+    frontend, context = client.frontend, client.frontend.context
+    context.record(
+        AccessRecord(
+            started=context.wall + client.now(),
+            seconds=0.0,
+            listener=frontend.name,
+            rule="",
+            cluster="",
+            endpoint="",
+            client=client.facts.address,
+            peer=client.facts.address,
+            method="",
+            host="",
+            target="",
+            version="HTTP/1.1",
+            status=status,
+            flags=flag,
+            detail=detail,
+            received=0,
+            sent=0,
+            attempts=0,
+            upstream_seconds=-1.0,
+            request_id="",
+            fields={},
+        )
+    )
 
 
 def _text(value: bytes) -> str:

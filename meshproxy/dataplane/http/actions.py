@@ -47,11 +47,15 @@ class BackendAction:
     """
 
     __slots__ = (
-        "cluster", "cors", "edited", "mirrors", "problem", "redirect", "request_edits", "response_edits", "rewrite",
+        "cluster", "cors", "counters", "edited", "mirrors", "problem", "redirect", "request_edits", "response_edits",
+        "rewrite",
     )  # fmt: skip
 
-    def __init__(self, backend: Backend, rule: Filters, clusters: Mapping[str, Cluster]) -> None:
+    def __init__(
+        self, backend: Backend, rule: Filters, clusters: Mapping[str, Cluster], counters: RequestCounters
+    ) -> None:
         own = backend.filters
+        self.counters = counters
         self.cluster = clusters[backend.cluster] if backend.cluster else None
         self.problem = backend.problem
         self.redirect: Redirect | None = own.redirect
@@ -73,16 +77,17 @@ class BackendAction:
 
 
 class RuleAction:
-    """One rule. `name` is empty for the rule that a listener without routes follows."""
+    """One rule. `counters` count what it answers itself; each backend has its own."""
 
     __slots__ = (
         "_backends", "_bounds", "answers", "backend_timeout", "cors", "counters", "name", "persistence", "redirect",
         "request_timeout", "response_edits", "retry", "sole",
     )  # fmt: skip
 
-    def __init__(self, rule: Rule, clusters: Mapping[str, Cluster], counters: RequestCounters) -> None:
+    def __init__(self, rule: Rule, clusters: Mapping[str, Cluster], counters: Callable[[str], RequestCounters]) -> None:
+        """`counters` gives those of a backend by its name, and the rule's own for an empty one."""
         self.name = rule.name
-        self.counters = counters
+        self.counters = counters("")
         self.redirect = rule.filters.redirect
         self.cors = CORSPolicy(rule.filters.cors) if rule.filters.cors is not None else None
         self.answers = self.cors is not None or self.redirect is not None
@@ -93,7 +98,7 @@ class RuleAction:
         self.retry = rule.retry
         self.persistence = Persistence(rule.session_persistence) if rule.session_persistence is not None else None
         weighted = [each for each in rule.backends if each.weight]
-        self._backends = [BackendAction(each, rule.filters, clusters) for each in weighted]
+        self._backends = [BackendAction(each, rule.filters, clusters, counters(each.name)) for each in weighted]
         self._bounds = list(accumulate(each.weight for each in weighted))
         self.sole = self._backends[0] if len(weighted) == 1 else None
 
@@ -117,4 +122,4 @@ def cluster_rule(cluster: Cluster, counters: RequestCounters) -> RuleAction:
     """What a listener does that has a cluster and no routes."""
     name = cluster.config.name
     rule = Rule(name=name, route="", filters=NO_FILTERS, backends=(Backend(cluster=name),))
-    return RuleAction(rule, {name: cluster}, counters)
+    return RuleAction(rule, {name: cluster}, lambda _: counters)

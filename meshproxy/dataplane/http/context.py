@@ -18,8 +18,8 @@ class HTTPContext:
     """`wall` is Unix time minus the reactor's clock. `wants_record` decides on access records; None: there are none."""
 
     __slots__ = (
-        "_counters", "_reported_flags", "access_records", "dropped_records", "flags", "ids", "random", "wall",
-        "wants_record",
+        "_counters", "_reported_flags", "access_records", "dropped_records", "flags", "ids", "logged_fields", "random",
+        "wall", "wants_record",
     )  # fmt: skip
 
     def __init__(self, random: Random, wall: float) -> None:
@@ -29,16 +29,19 @@ class HTTPContext:
         self.flags: dict[tuple[str, str], int] = {}
         """How many requests of a listener ended with a flag, by (listener, flag)."""
         self.wants_record: Callable[[int, float, str], bool] | None = None
+        self.logged_fields: tuple[tuple[str, bytes], ...] = ()
+        """The fields of requests that access records have, by name."""
         self._reported_flags: dict[tuple[str, str], int] = {}
         self.access_records: deque[AccessRecord] = deque()
         self.dropped_records = 0
-        self._counters: dict[tuple[str, str], RequestCounters] = {}
+        self._counters: dict[tuple[str, str, str], RequestCounters] = {}
 
-    def counters(self, table: str, rule: str) -> RequestCounters:
-        """The counts of a rule, which outlive its configuration."""
-        found = self._counters.get((table, rule))
+    def counters(self, table: str, rule: str, backend: str = "") -> RequestCounters:
+        """The counts of a rule's backend, or of what it answers itself; they outlive its configuration."""
+        key = (table, rule, backend)
+        found = self._counters.get(key)
         if found is None:
-            found = self._counters[table, rule] = RequestCounters()
+            found = self._counters[key] = RequestCounters()
         return found
 
     def forget_table(self, table: str) -> None:
@@ -46,13 +49,17 @@ class HTTPContext:
         for key in [key for key in self._counters if key[0] == table]:
             del self._counters[key]
 
+    def forget_cluster(self, cluster: str) -> None:
+        """A cluster is gone, and so is what listeners without routes counted for it."""
+        self._counters.pop(("", cluster, ""), None)
+
     def take_changed_routes(self) -> Iterator[RouteStats]:
         """What rules did since the last call."""
-        for (table, rule), counters in self._counters.items():
-            state = (counters.total, 0, 0)
+        for key, counters in self._counters.items():
+            state = (counters.total, 0)
             if state != counters.reported:
                 counters.reported = state
-                yield RouteStats(table, rule, counters.counts())
+                yield RouteStats(*key, counters.counts())
 
     def take_changed_flags(self) -> tuple[tuple[str, str, int], ...]:
         """The flags that were counted since the last call, with all of their counts."""

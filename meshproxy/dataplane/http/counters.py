@@ -18,7 +18,7 @@ class RequestCounters:
         self.latencies = [0] * (len(BOUNDS) + 1)
         self.seconds = 0.0
         self.retries = 0
-        self.reported: tuple[int, int, int] = (0, 0, 0)
+        self.reported: tuple[int, int] = (0, 0)
 
     def count(self, status: int, seconds: float) -> None:
         """A request ended with `status` (0: without a response) after `seconds`."""

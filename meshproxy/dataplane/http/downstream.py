@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from meshproxy.aio.timer_wheel import Timer
 from meshproxy.base.addresses import SocketAddress
+from meshproxy.dataplane.http import access
 from meshproxy.dataplane.http.deadline import Deadline
 from meshproxy.dataplane.http.exchange import Exchange
 from meshproxy.dataplane.http.frontend import Frontend
@@ -229,6 +230,9 @@ class Downstream:
         frontend.unmatched.count(error.status, 0.0)
         flag = "PL" if error.status in (413, 414, 431) else "DPE"
         frontend.context.count_flag(frontend.name, flag)
+        wants = frontend.context.wants_record
+        if wants is not None and wants(error.status, 0.0, flag):
+            access.record_refusal(self, error.status, flag, error.message)
         self._input = b""
         self._state = _State.ANSWERING
         self.write(local_reply(error.status, text=error.message if error.status in (400, 417) else "", close=True))

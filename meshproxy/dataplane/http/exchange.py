@@ -113,12 +113,12 @@ class Exchange(AttemptOwner):
             self.preference.token = rule.persistence.token_of(head, self._wall())
         token = self.preference.token
         backend = rule.backend_with(token.endpoint) if token is not None else None
-        backend = backend or rule.choose(self.client.frontend.context.random)
+        self._backend = backend = backend or rule.choose(self.client.frontend.context.random)
         if backend is None or backend.cluster is None:
             problem = backend.problem if backend is not None else "the rule has no backend with a weight"
             self.reply(500, "NC", problem)
             return
-        self._backend, self.cluster = backend, backend.cluster
+        self.cluster = backend.cluster
         if backend.redirect is not None:
             self._redirect(rule, backend.redirect)
         else:
@@ -357,12 +357,12 @@ class Exchange(AttemptOwner):
 
     def _try_again(self, why: str) -> None:
         """Try once more, after a pause."""
-        cluster, client, rule = self.cluster, self.client, self.rule
+        cluster, client, backend = self.cluster, self.client, self._backend
         assert cluster is not None
-        assert rule is not None
+        assert backend is not None
         self._sending = False
         self.detail = why
-        rule.counters.retries += 1
+        backend.counters.retries += 1
         pause = self._retries.begin_retry(cluster, self._attempt.upstream, self.client.frontend.context.random)
         self._timeouts.try_due = inf
         self._set_deadline(client.now())
@@ -477,7 +477,7 @@ class Exchange(AttemptOwner):
     def _settle(self) -> None:
         """Give back what is held, and count."""
         self.active = False
-        cluster, rule, frontend = self.cluster, self.rule, self.client.frontend
+        cluster, backend, rule, frontend = self.cluster, self._backend, self.rule, self.client.frontend
         if cluster is not None:
             self._retries.end(cluster)
             if self._entered:
@@ -487,8 +487,10 @@ class Exchange(AttemptOwner):
                 self._waiting = False
                 cluster.give_up(self)
         seconds = self.client.now() - self.started
-        counters = rule.counters if rule is not None else frontend.unmatched
-        counters.count(self.status, seconds)
+        if backend is not None:
+            backend.counters.count(self.status, seconds)
+        else:
+            (rule.counters if rule is not None else frontend.unmatched).count(self.status, seconds)
         if self.flags:
             for flag in self.flags.split(","):
                 frontend.context.count_flag(frontend.name, flag)

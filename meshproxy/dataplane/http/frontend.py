@@ -47,11 +47,10 @@ class Frontend:
         self._tables = tables
         self._table = config.routes
         self._trusted = tuple(ip_network(each) for each in config.http.trusted_proxies)
-        self.unmatched = context.counters(config.routes, "")
+        sole = cluster if not config.routes else None
+        self.unmatched = context.counters(config.routes, sole.config.name if sole is not None else "")
         """Counts requests that no rule matched, and those that were none."""
-        self._rule: RuleAction | None = None
-        if cluster is not None and not config.routes:
-            self._rule = cluster_rule(cluster, context.counters("", cluster.config.name))
+        self._rule = cluster_rule(sole, self.unmatched) if sole is not None else None
 
     def facts(self, address: str) -> ClientFacts:
         """What is said of a client at `address`."""

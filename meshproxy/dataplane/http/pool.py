@@ -116,8 +116,10 @@ class Pool:
     def closed(self, connection: UpstreamConnection) -> None:
         """A connection is gone."""
         if connection.is_idle:
-            self._idle[connection.upstream.key].remove(connection)
+            key = connection.upstream.key
+            self._idle[key].remove(connection)
             self._leave_idle(connection)
+            self.cluster.touch(key)
 
     def _sweep(self) -> None:
         """Close what was idle for too long: it stands at the beginning of its list."""

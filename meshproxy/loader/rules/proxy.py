@@ -7,7 +7,7 @@ from ipaddress import ip_address
 
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.errors import Finding
-from meshproxy.loader.rules import http_policy, identity, sources, values
+from meshproxy.loader.rules import access_log, http_policy, identity, sources, values
 from meshproxy.loader.rules.values import finding
 from meshproxy.resources.proxy import Admin, IngressListener, ProxySpec
 
@@ -30,6 +30,8 @@ def check(spec: ProxySpec) -> Iterator[Finding]:
     yield from sources.check(spec.sources)
     if spec.identity is not None:
         yield from identity.check(spec.identity, "spec.identity")
+    if spec.access_log is not None:
+        yield from access_log.check(spec.access_log)
 
 
 def _network_problem(cidr: str, version: int) -> str | None:

@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from meshproxy.admin.server import AdminServer
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.cli.main import COMMANDS, main
+from meshproxy.telemetry.access_log import AccessLogStatus
 from tests.support.view import FakeView, make_identity_status
 
 Run = Callable[..., Result]
@@ -72,9 +73,10 @@ def test_every_list_in_every_form(run: Run, kind: str) -> None:
 
 def test_routes(run: Run) -> None:
     lines = run("get", "routes").output.splitlines()
-    assert lines[0].split() == ["NAME", "RULE", "PARENT", "HOSTNAMES", "MATCHES", "BACKENDS"]
-    cart = "shop   cart   Service/default/backend:http   *           path under /cart   backend:80 75%,gone:80 25%!"
-    assert lines[1] == cart
+    assert lines[0].split()[:6] == ["NAME", "RULE", "PARENT", "HOSTNAMES", "MATCHES", "BACKENDS"]
+    assert lines[0].split()[6:] == ["REQUESTS", "ERRORS", "P99"]
+    cart = "shop cart Service/default/backend:http * path under /cart backend:80 75%,gone:80 25%! 200 25% 4.98ms"
+    assert lines[1].split() == cart.split()
     assert len(lines) == 3, "the other namespace is not asked for"
     wide = run("get", "httproute", "edge-route", "-n", "team", "-o", "wide").output.splitlines()[1].split()
     assert wide[:4] == ["edge-route", "0", "Gateway/team/edge/web", "shop.example.com"]
@@ -102,6 +104,40 @@ def test_describe(run: Run) -> None:
     for part in ("Selector:           app=backend", "75.0%", "EndpointUnhealthy", "gone", "(x2)", "127.96.0.10:80"):
         assert part in output
     assert run("describe", "svc", "nobody").exit_code == 1
+
+
+def test_describe_shows_how_requests_split(run: Run) -> None:
+    output = run("describe", "route", "shop").output
+    assert "Parents:            Service/default/backend:http" in output
+    assert "  Filters:          set request header x-shop: north" in output
+    assert "  Requests:         200: 25% failed, 7 retries, p50 3.75ms, p99 4.98ms" in output
+    rows = [line.split() for line in output.splitlines()]
+    assert ["BACKEND", "WEIGHT", "SHARE", "REQUESTS", "ACTUAL", "ERRORS", "RETRIES", "P50", "P99"] in rows
+    assert ["backend:80", "3", "75%", "152", "76%", "1.32%", "7", "3.75ms", "4.98ms"] in rows
+    assert "gone:80: there is no Service gone" in output
+    assert run("describe", "httproute", "edge-route", "-n", "team").exit_code == 0
+    assert "(did you mean shop?)" in run("describe", "route", "shpo").output
+    rows = [line.split() for line in run("describe", "service", "backend").output.splitlines()]
+    cart = "default/shop/cart Service/default/backend:http path under /cart 200 75% 152 25% 4.98ms"
+    assert cart.split() in rows
+    assert ["team/edge-route/0", "Gateway/team/edge/web", "path", "under", "/", "0", "100%", "0", "0%", "-"] in rows
+    one = "backend-1 127.0.1.1:8080 Unknown <unknown> 100 1 75.0% 40 25% 4.98ms -"
+    assert one.split() in rows
+
+
+def test_status_counts_requests_and_lines(run: Run, view: FakeView) -> None:
+    assert "Requests: 205: 24.4% failed, 7 retries, p50 3.75ms, p99 4.98ms" in run("status").output
+    view.requests.clear()
+    view.log = AccessLogStatus(path="/a.log", lines=3, dropped=2, problem="No space left on device")
+    output = run("status").output
+    assert "Requests: 0\nAccess log: 3 lines to /a.log, 2 dropped\n  No space left on device: " in output
+
+
+def test_endpoints_with_their_requests(run: Run) -> None:
+    lines = run("get", "endpoints", "-o", "wide").output.splitlines()
+    assert lines[0].split()[-7:] == ["REQUESTS", "ERRORS", "P50", "P99", "RETRIES", "IDLE", "EJECTIONS"]
+    assert lines[1].split()[-7:] == ["40", "25%", "3.75ms", "4.98ms", "0", "4", "0"]
+    assert lines[2].split()[-7:] == ["0", "0%", "-", "-", "0", "0", "2"]
 
 
 def test_status_is_bad_when_something_is(run: Run, view: FakeView) -> None:

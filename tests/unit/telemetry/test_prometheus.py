@@ -10,10 +10,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from meshproxy import __version__
 from meshproxy.base.addresses import SocketAddress
-from meshproxy.snapshot.model import Assignment, Cluster, Endpoint, Listener, Snapshot, Transport
+from meshproxy.snapshot.model import Assignment, Cluster, Endpoint, Listener, Protocol, Snapshot, Transport
 from meshproxy.telemetry.exposition import labels
-from meshproxy.telemetry.prometheus import METRICS, IdentityMetrics, MetricsInput, SourceMetrics, render
+from meshproxy.telemetry.metrics import IdentityMetrics, MetricsInput, SourceMetrics
+from meshproxy.telemetry.prometheus import METRICS, render
+from meshproxy.telemetry.request_totals import EndpointRequests, RuleKey
 from meshproxy.telemetry.totals import EndpointTotals, ListenerTotals
+from tests.support.view import make_counts
 
 ENDPOINT = "10.0.0.1:80"
 
@@ -26,6 +29,7 @@ def make_snapshot(*endpoints: Endpoint) -> Snapshot:
         cluster="c",
         service="team/s",
         port_name="http",
+        protocol=Protocol.AUTO,
     )
     return Snapshot(
         version="v2",
@@ -49,6 +53,11 @@ def make_input(**fields: Any) -> MetricsInput:
             ("c|local", ENDPOINT): EndpointTotals(active=10, connections=20, sent=30),
         },
         "listeners": {"l": ListenerTotals(active=1, accepted=7, refused=2)},
+        "rules": {RuleKey("", "c", ""): make_counts(ok=3, failed=1)},
+        "endpoint_requests": {("c", ENDPOINT): EndpointRequests(idle=2, requests=make_counts(ok=5))},
+        "flags": {("l", "UO"): 6},
+        "ejections": {("c", ENDPOINT): (3, True)},
+        "access_log": (8, 9),
         "unusable": frozenset(),
         "unbound": frozenset(),
         "worker_states": ("ready", "ready", "starting"),
@@ -88,7 +97,7 @@ def test_every_metric_is_there_as_it_is_described() -> None:
         family = parsed[name.removesuffix("_total")]
         assert (family.type, family.documentation) == (metric.kind, metric.help)
         assert family.samples, name
-        assert all(set(sample.labels) == set(metric.labels) for sample in family.samples)
+        assert all(set(sample.labels) - {"le"} == set(metric.labels) for sample in family.samples)
         assert name.endswith("_total") is (metric.kind == "counter")
     assert {name for name in parsed if name.startswith("meshproxy_")} == {
         each.removesuffix("_total") for each in METRICS
@@ -165,9 +174,11 @@ def test_large_counters_are_exact() -> None:
 def test_the_number_of_series_is_that_of_endpoints() -> None:
     def count(endpoints: int) -> int:
         made = (Endpoint(address=SocketAddress("10.0.0.1", port)) for port in range(1, endpoints + 1))
-        return render(make_input(snapshot=make_snapshot(*made))).count(b"\nmeshproxy_endpoint_")
+        text = render(make_input(snapshot=make_snapshot(*made), endpoint_requests={}, ejections={}))
+        return text.count(b"\nmeshproxy_endpoint_")
 
     per_endpoint = sum(name.startswith("meshproxy_endpoint_") for name in METRICS)
+    per_endpoint -= 5  # those of requests and ejections: see test_request_metrics
     assert count(100) - count(50) == 50 * per_endpoint
     assert count(1) == per_endpoint
 

@@ -1,4 +1,4 @@
-"""Why a request failed, in two letters: Envoy's response flags, so that what people know of them holds here."""
+"""Why a request failed, in two letters: Envoy's response flags, and one of our own (PL)."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ FLAGS = {
     "DC": "the client hung up",
     "DPE": "the client's request was malformed",
     "DT": "the client's request did not arrive in time",
-    "LH": "no endpoint is healthy",
     "NC": "the rule leads to a backend that does not exist or is not allowed",
     "NR": "no rule matches",
     "RL": "the rate limit was exceeded",
     "UC": "the upstream closed the connection",
     "UF": "no connection to the upstream could be opened",
     "UH": "there is no endpoint to send it to",
-    "UMSDR": "the upstream's response took too long to go on",
     "UO": "the circuit breaker's limit was exceeded",
     "UPE": "the upstream's response was malformed",
     "URX": "all retries were used up",

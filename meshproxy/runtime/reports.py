@@ -1,0 +1,19 @@
+"""What is kept of what the workers report."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from meshproxy.telemetry.access_log import AccessLogWriter
+from meshproxy.telemetry.events import EventLog
+from meshproxy.telemetry.request_totals import RequestTotals
+from meshproxy.telemetry.totals import Totals
+
+
+class Reports(NamedTuple):
+    """One of each, for the life of the process."""
+
+    totals: Totals
+    requests: RequestTotals
+    access_log: AccessLogWriter
+    events: EventLog
