@@ -82,11 +82,11 @@ class Intake:
     def _update(self, update: SourceUpdate) -> None:
         name = update.source
         distrust, now = self._running.distrust(name), self._clock()
-        if update.resources is None:
-            distrust.doubt(now)
-        else:
+        if update.resources is not None:
             in_force = distrust.offer(update.resources, self._services_beside(name), now, update.ended)
             update = msgspec.structs.replace(update, resources=in_force)
+        if update.resources is None or update.problem:
+            distrust.doubt(now)
         before = self.store.status(name)
         changed = self.store.update(update, distrust.held)
         self._tell(before, self.store.status(name))

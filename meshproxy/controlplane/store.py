@@ -102,7 +102,7 @@ class ResourceStore:
             heard=True,
             changed_at=now if changed else before.changed_at,
             # A source stands behind what it said until it says that it does not.
-            good_at=now if good or (before.heard and not before.problem) else before.good_at,
+            good_at=now if not problem or (before.heard and not before.problem) else before.good_at,
             heard_at=now,
             problem=problem,
             errors=before.errors + (1 if problem else 0),

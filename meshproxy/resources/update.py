@@ -17,10 +17,11 @@ class SourceUpdate(msgspec.Struct, frozen=True, kw_only=True):
 
     `resources` is None where the source has nothing it can stand behind (its files do not
     parse, its registry is gone): the last good resources stay in force and `findings` or
-    `problem` says why. `places` says where a resource stands, by its label, for findings that
-    come later (`meshproxy.loader.places.Place`). An object that did not change is best the one of
-    the update before: that makes what follows cheap. `ended` are Workloads that the source saw end: they are
-    gone for certain, and not just no longer spoken of.
+    `problem` says why. With resources, a `problem` is about a part of them. `places` says where a
+    resource stands, by its label, for findings that come later (`meshproxy.loader.places.Place`).
+    An object that did not change is best the one of the update before: that makes what follows
+    cheap. `ended` are Workloads that the source saw end: they are gone for certain, and not just
+    no longer spoken of.
     """
 
     source: str

@@ -3,25 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from random import Random
 
 from meshproxy.registry.docker.networks import own_container_id
 from meshproxy.registry.docker.source import DockerContainers
-from meshproxy.resources.sources import SourceSpec
+from meshproxy.resources.sources import ConsulSource, SourceSpec
 from meshproxy.resources.update import Source
+
+CONSUL_TOKEN = "CONSUL_HTTP_TOKEN"
+"""The environment variable that Consul's own programs take their token from."""
 
 
 class Registries:
     """Makes the sources of `Proxy.spec.sources`. A registry may be read by several, each with its own state."""
 
+    def __init__(self, random: Callable[[], float]) -> None:
+        self._random = random
+
     def __call__(self, spec: SourceSpec) -> Sequence[Source]:
+        if spec.consul is not None:
+            return tuple(self._consul(spec.called, spec.consul))
         if spec.docker is not None:
             clock = asyncio.get_running_loop().time
-            return [DockerContainers(spec.called, spec.docker, _own_container_id(), Random().random, clock)]
+            return [DockerContainers(spec.called, spec.docker, _own_container_id(), self._random, clock)]
         return ()
+
+    def _consul(self, name: str, consul: ConsulSource) -> Iterator[Source]:
+        # Who has no Consul does not wait for its libraries.
+        from meshproxy.registry.consul.agent import ConsulAgent
+        from meshproxy.registry.consul.catalog import CatalogSource
+
+        token = os.environ.get(CONSUL_TOKEN, "")
+        if consul.catalog:
+            yield CatalogSource(name, consul, ConsulAgent(consul, token), self._random)
 
 
 def _own_container_id() -> str:

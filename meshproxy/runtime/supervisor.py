@@ -263,7 +263,7 @@ async def _run(options: RunOptions) -> None:
         clock=loop.time,
         last_good_file=LastGoodFile(options.state_dir) if options.state_dir else None,
         on_event=event_log.record,
-        registries=Registries(),
+        registries=Registries(Random().random),
         saved=SavedSources(options.state_dir, time.time) if options.state_dir else None,  # noqa: TID251
     )
     try:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from meshproxy.registry.consul.agent import ConsulAgent
+from meshproxy.registry.consul.catalog import CatalogSource
 from meshproxy.registry.files import FilesSource
 from meshproxy.registry.memory import MemorySource
 from meshproxy.resources import ObjectMeta, Workload
+from meshproxy.resources.sources import ConsulSource
 from meshproxy.resources.update import Source, SourceUpdate
 from meshproxy.resources.workload import WorkloadSpec
+from tests.support.consul import ConsulServer
 
 DEADLINE = 10
 
@@ -37,6 +42,10 @@ class Registry(ABC):
     @abstractmethod
     def set(self, *names: str) -> None:
         """Hold exactly these workloads."""
+
+    def called(self, workload: str) -> str:
+        """What `set` called the workload that the source calls `workload`."""
+        return workload
 
 
 class FilesRegistry(Registry):
@@ -60,22 +69,49 @@ class MemoryRegistry(Registry):
         self._memory.set(make_workload(name) for name in names)
 
 
-@pytest.fixture(params=["files", "memory"])
+class ConsulRegistry(Registry):
+    def __init__(self, server: ConsulServer) -> None:
+        self._server = server
+        self._held: set[str] = set()
+        server.clear()
+        spec = ConsulSource(address=server.address)
+        self.source = CatalogSource("consul", spec, ConsulAgent(spec), random.Random(1).random)
+
+    def set(self, *names: str) -> None:
+        for name in set(names) - self._held:
+            self._server.register("service", id=name)
+        for name in self._held - set(names):
+            self._server.deregister(name)
+        self._held = set(names)
+
+    def called(self, workload: str) -> str:
+        return workload.removesuffix(".node-1")
+
+
+@pytest.fixture(scope="session")
+def consul_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConsulServer]:
+    with ConsulServer(tmp_path_factory.mktemp("consul")) as server:
+        yield server
+
+
+@pytest.fixture(params=["files", "memory", "consul"])
 def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Registry:
+    if request.param == "consul":
+        return ConsulRegistry(request.getfixturevalue("consul_server"))
     return FilesRegistry(tmp_path) if request.param == "files" else MemoryRegistry()
 
 
 class Listener:
     """Runs a source and keeps what it emits."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, registry: Registry) -> None:
         self.updates: list[SourceUpdate] = []
-        self._source = source
-        self.task = asyncio.get_running_loop().create_task(source.run(self._emit))
+        self._registry = registry
+        self.task = asyncio.get_running_loop().create_task(registry.source.run(self._emit))
         self._emitted = asyncio.Event()
 
     def _emit(self, update: SourceUpdate) -> None:
-        assert update.source == self._source.name
+        assert update.source == self._registry.source.name
         self.updates.append(update)
         self._emitted.set()
 
@@ -89,12 +125,12 @@ class Listener:
     def latest(self) -> list[str] | None:
         if not self.updates or self.updates[-1].resources is None:
             return None
-        return sorted(resource.metadata.name for resource in self.updates[-1].resources)
+        return sorted(self._registry.called(resource.metadata.name) for resource in self.updates[-1].resources)
 
 
 @pytest.fixture
 async def listener(registry: Registry) -> AsyncIterator[Listener]:
-    made = Listener(registry.source)
+    made = Listener(registry)
     yield made
     made.task.cancel()
     await asyncio.gather(made.task, return_exceptions=True)
@@ -137,7 +173,7 @@ async def test_refresh_says_it_again(registry: Registry, listener: Listener) -> 
 
 async def test_it_ends_when_it_is_cancelled_and_leaves_no_descriptor_open(registry: Registry) -> None:
     before = open_descriptors()
-    running = Listener(registry.source)
+    running = Listener(registry)
     await running.until()
     running.task.cancel()
     with pytest.raises(asyncio.CancelledError):

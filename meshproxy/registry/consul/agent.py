@@ -1,0 +1,89 @@
+"""One Consul agent, asked through py-consul; what goes wrong is one kind of error that says what would help."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import aiohttp
+import msgspec
+from consul.base import Consul
+from consul.exceptions import ACLDisabled, ACLPermissionDenied, ConsulException
+
+from meshproxy.base.errors import MeshproxyError
+from meshproxy.registry.consul.transport import TokenFile, Transport
+from meshproxy.resources.sources import ConsulSource
+
+T = TypeVar("T")
+Call = Callable[[Any], Awaitable[Any]]
+"""Asks a `Consul` something: ``lambda consul: consul.catalog.services()``."""
+
+MAX_REASON = 200
+"""Characters of an agent's own words: a page of HTML is no reason."""
+
+
+class ConsulError(MeshproxyError):
+    """The agent did not do what it was asked; the message says why, for people."""
+
+
+class _Api(Consul):  # type: ignore[misc] # py-consul has no types
+    """py-consul over our transport, which knows the token better than the environment does."""
+
+    def __init__(self, spec: ConsulSource, transport: Transport) -> None:
+        self._transport = transport
+        super().__init__("unused", 1, dc=spec.datacenter, scheme="http", verify=True)
+        self.token = None
+
+    def http_connect(self, *_: object, **__: object) -> Transport:
+        return self._transport
+
+
+class ConsulAgent:
+    """Owns the connections to the agent of `spec`. `default_token` is used where `spec` names no file."""
+
+    def __init__(self, spec: ConsulSource, default_token: str = "") -> None:
+        token = TokenFile(spec.token_file) if spec.token_file else lambda: default_token
+        self.address = spec.address
+        self._transport = Transport(spec, token)
+        self._api = _Api(spec, self._transport)
+
+    async def query(self, call: Call, expected: type[T]) -> tuple[int, T]:
+        """Ask for something with an index: (the index, the value, which is of type `expected`).
+
+        The index is what a blocking query goes on from, 0 where the agent named none that can be used. Raises
+        `ConsulError`.
+        """
+        index, value = await self.ask(call)
+        try:
+            return _index(index), msgspec.convert([] if value is None else value, expected)
+        except msgspec.ValidationError as error:
+            raise ConsulError(f"{self.address} answered something unexpected: {_brief(error)}") from error
+
+    async def ask(self, call: Call) -> Any:
+        """Ask for anything. Raises `ConsulError`."""
+        try:
+            return await call(self._api)
+        except TimeoutError as error:
+            raise ConsulError(f"{self.address} does not answer in time") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise ConsulError(f"{self.address} cannot be asked: {_brief(error)}") from error
+        except (ACLPermissionDenied, ACLDisabled) as error:
+            hint = "tokenFile must hold a token with the rights for this"
+            raise ConsulError(f"{self.address} denies it: {_brief(error)}; {hint}") from error
+        except (ConsulException, ValueError) as error:
+            raise ConsulError(f"{self.address} answered: {_brief(error)}") from error
+
+    async def close(self) -> None:
+        """Let the connections go. What is asked later makes new ones."""
+        await self._transport.close()
+
+
+def _index(text: Any) -> int:
+    """ "Sanity check index is greater than zero" (Consul, Blocking Queries); 0 asks for everything at once."""
+    return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 20 else 0
+
+
+def _brief(error: BaseException) -> str:
+    text = " ".join((str(error) or type(error).__name__).split())
+    text = "".join(each if each.isprintable() else "?" for each in text)
+    return text if len(text) <= MAX_REASON else text[: MAX_REASON - 1] + "…"

@@ -1,0 +1,93 @@
+"""What Consul answers, as far as it matters here. Fields are Consul's."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+NODE_MAINTENANCE = "_node_maintenance"
+SERVICE_MAINTENANCE = "_service_maintenance:"
+"""Ids of the checks that `consul maint` adds, and that hold an instance back while it goes on serving."""
+
+
+class Status(StrEnum):
+    PASSING = "passing"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class _Entry(msgspec.Struct, frozen=True, rename="pascal"):
+    pass
+
+
+class Check(_Entry, frozen=True):
+    """One health check. Without `service_id` it is the node's."""
+
+    status: str
+    check_id: str = msgspec.field(name="CheckID", default="")
+    node: str = ""
+    service_id: str = msgspec.field(name="ServiceID", default="")
+    service_name: str = ""
+    modify_index: int = 0
+
+
+class Locality(_Entry, frozen=True):
+    zone: str = ""
+
+
+class Node(_Entry, frozen=True):
+    node: str
+    address: str = ""
+    meta: dict[str, str] | None = None
+    locality: Locality | None = None
+
+
+class Weights(_Entry, frozen=True):
+    passing: int = 1
+    warning: int = 1
+
+
+class AgentService(_Entry, frozen=True):
+    service: str
+    id: str = msgspec.field(name="ID", default="")
+    kind: str = ""
+    address: str = ""
+    port: int = 0
+    tags: tuple[str, ...] | None = None
+    meta: dict[str, str] | None = None
+    tagged_addresses: dict[str, Any] | None = None
+    weights: Weights | None = None
+    locality: Locality | None = None
+
+
+class Instance(_Entry, frozen=True):
+    """An instance of a service with its node and all checks that concern it (``/v1/health/service``)."""
+
+    node: Node
+    service: AgentService
+    checks: tuple[Check, ...] | None = None
+
+    @property
+    def status(self) -> Status:
+        """The worst of its checks; what Consul does not name is as bad as critical."""
+        statuses = {check.status for check in self.checks or () if not is_maintenance(check)}
+        if statuses - {Status.PASSING, Status.WARNING}:
+            return Status.CRITICAL
+        return Status.WARNING if Status.WARNING in statuses else Status.PASSING
+
+    @property
+    def in_maintenance(self) -> bool:
+        return any(is_maintenance(check) for check in self.checks or ())
+
+
+class KeyValue(_Entry, frozen=True):
+    """`value` is bytes; a key without any has None."""
+
+    key: str
+    value: bytes | None = None
+
+
+def is_maintenance(check: Check) -> bool:
+    return check.check_id == NODE_MAINTENANCE or check.check_id.startswith(SERVICE_MAINTENANCE)

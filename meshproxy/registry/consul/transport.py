@@ -1,0 +1,155 @@
+"""How requests get to a Consul agent: TCP, TLS or a Unix socket; bounded in time and size.
+
+py-consul knows Consul's API, and this carries it. Its own asyncio transport has no Unix sockets, no
+server name and no client certificates without a warning of aiohttp's, and reads answers of any size.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from consul.base import HTTPClient, Response
+
+from meshproxy.resources.sources import ConsulSource, ConsulTLS
+
+MAX_BODY = 256 * 2**20
+"""Bytes of an answer: 5,000 instances of one service are about five million."""
+CONNECT_TIMEOUT = 5.0
+REQUEST_TIMEOUT = 10.0
+"""Seconds for an answer, beyond the `wait` of a blocking query. Consul adds up to a sixteenth to that."""
+UNIX = "unix://"
+
+Params = list[tuple[str, Any]]
+
+
+class Transport(HTTPClient):  # type: ignore[misc] # py-consul has no types
+    """py-consul's `HTTPClient`, asynchronous. `token` gives the ACL token of each request, empty for none.
+
+    Raises `aiohttp.ClientError`, `OSError` (of files, too) and `TimeoutError`.
+    """
+
+    def __init__(self, spec: ConsulSource, token: Callable[[], str]) -> None:
+        super().__init__()
+        self._unix = spec.address.removeprefix(UNIX) if spec.address.startswith(UNIX) else ""
+        self.base_uri = "http://localhost" if self._unix else spec.address.rstrip("/")
+        self._tls = spec.tls
+        self._token = token
+        self._enterprise = [
+            (name, value) for name, value in (("ns", spec.consul_namespace), ("partition", spec.partition)) if value
+        ]
+        self._session: aiohttp.ClientSession | None = None
+
+    def get(
+        self, callback: Callable[[Any], Any], path: str, params: Params | None = None, **_: object
+    ) -> Awaitable[Any]:
+        return self._request(callback, "GET", path, params)
+
+    def put(
+        self,
+        callback: Callable[[Any], Any],
+        path: str,
+        params: Params | None = None,
+        data: str | bytes = "",
+        **_: object,
+    ) -> Awaitable[Any]:
+        return self._request(callback, "PUT", path, params, data)
+
+    def post(
+        self,
+        callback: Callable[[Any], Any],
+        path: str,
+        params: Params | None = None,
+        data: str = "",
+        **_: object,
+    ) -> Awaitable[Any]:
+        return self._request(callback, "POST", path, params, data)
+
+    def delete(
+        self,
+        callback: Callable[[Any], Any],
+        path: str,
+        params: Params | None = None,
+        data: str | bytes = "",
+        **_: object,
+    ) -> Awaitable[Any]:
+        return self._request(callback, "DELETE", path, params, data)
+
+    async def close(self) -> None:
+        """Let the connections go; the next request makes new ones, and reads the files of TLS anew."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def _request(
+        self,
+        callback: Callable[[Any], Any],
+        method: str,
+        path: str,
+        params: Params | None,
+        data: str | bytes | None = None,
+    ) -> Any:
+        if self._session is None:
+            self._session = self._connect()
+        token = self._token()
+        async with self._session.request(
+            method,
+            self.uri(path, [*(params or ()), *self._enterprise]),
+            data=data,
+            headers={"X-Consul-Token": token} if token else None,
+            timeout=aiohttp.ClientTimeout(total=_deadline(dict(params or ())), sock_connect=CONNECT_TIMEOUT),
+            server_hostname=self._tls.server_name if self._tls is not None else None,
+            allow_redirects=False,
+        ) as answer:
+            body = await _read(answer)
+            return callback(Response(answer.status, answer.headers, body))
+
+    def _connect(self) -> aiohttp.ClientSession:
+        connector: aiohttp.BaseConnector
+        if self._unix:
+            connector = aiohttp.UnixConnector(self._unix, limit=0)
+        else:
+            connector = aiohttp.TCPConnector(limit=0, ssl=_context(self._tls) if self._tls is not None else True)
+        return aiohttp.ClientSession(connector=connector, trust_env=False)
+
+
+def _context(tls: ConsulTLS) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=tls.ca_file)
+    if tls.cert_file is not None:
+        context.load_cert_chain(tls.cert_file, tls.key_file)
+    return context
+
+
+def _deadline(params: Mapping[str, Any]) -> float:
+    wait = str(params.get("wait", "0s")).removesuffix("s")
+    return float(wait) * 17 / 16 + REQUEST_TIMEOUT
+
+
+async def _read(answer: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for chunk in answer.content.iter_any():
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise aiohttp.ClientPayloadError(f"the answer is larger than {MAX_BODY // 2**20} MiB")
+    return bytes(body)
+
+
+class TokenFile:
+    """An ACL token from a file, read again when the file changes."""
+
+    def __init__(self, path: str) -> None:
+        self._path = Path(path)
+        self._known: tuple[int, int] | None = None
+        self._token = ""
+
+    def __call__(self) -> str:
+        """Raises `OSError` where the file cannot be read."""
+        status = self._path.stat()
+        stamp = status.st_mtime_ns, status.st_ino
+        if stamp != self._known:
+            self._token = self._path.read_text(errors="replace").strip()
+            self._known = stamp
+        return self._token
