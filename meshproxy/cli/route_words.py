@@ -49,7 +49,7 @@ def answer(explanation: Explanation, head: RequestHead, port: int) -> Answer:
     prefix = match.path.encode() if match is not None else b"/"
     redirect = rule.filters.redirect
     if redirect is not None:
-        where = location(redirect, head, prefix, port).decode("latin-1")
+        where = location(redirect, head, prefix, ("http", port)).decode("latin-1")
         return Answer(matches=True, status=redirect.status, why="the rule redirects", location=where)
     shares = _shares(rule)
     if all(each.problem for each in shares):

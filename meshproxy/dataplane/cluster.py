@@ -16,6 +16,7 @@ from meshproxy.dataplane.affinity import AffinityTable
 from meshproxy.dataplane.http.pool import Pool
 from meshproxy.dataplane.outliers import FailingSink, OutlierCounts
 from meshproxy.dataplane.slow_start import Ramps
+from meshproxy.dataplane.tls.upstream import ClusterTLS
 from meshproxy.dataplane.upstream import Upstream
 from meshproxy.snapshot import model
 from meshproxy.snapshot.http import RateLimit
@@ -65,6 +66,7 @@ class Cluster:
         self._pending: deque[Waiting] = deque()
         self.affinity: AffinityTable | None = None
         self.pool = Pool(self)
+        self.tls: ClusterTLS | None = None
         self._ramps = Ramps(now, self._schedule, self._find, self._set_weight)
         self.limiter: TokenBucket | None = None
         self._rate_limit: RateLimit | None = None
@@ -93,6 +95,11 @@ class Cluster:
         self.has_http_limits = self.limiter is not None or self.config.max_request_body is not None
 
     # -- configuration -------------------------------------------------------------------
+
+    def secure(self, tls: ClusterTLS | None) -> None:
+        """Secure new connections by `tls`; those that are idle, or would be kept, were secured otherwise."""
+        self.tls = tls
+        self.pool.renew()
 
     def configure(self, config: model.Cluster) -> Iterator[None]:
         """Adopt a changed configuration, in steps as `Balancer.replace`."""

@@ -13,13 +13,17 @@ from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.durations import format_duration
 from meshproxy.dataplane.idle import IdleTimer
 from meshproxy.dataplane.pump import Pump
+from meshproxy.dataplane.tls.stream import TLSStream
+from meshproxy.dataplane.tls.upstream import ClientHandshake, keep_session
 from meshproxy.dataplane.upstream import Upstream
 from meshproxy.protocols import proxy_protocol
 
 if TYPE_CHECKING:
     from meshproxy.aio.timer_wheel import Timer
     from meshproxy.dataplane.cluster import Cluster
-    from meshproxy.dataplane.listener import TCPListener
+    from meshproxy.dataplane.listener import Accepting
+    from meshproxy.dataplane.stream import Stream
+    from meshproxy.dataplane.tls.peer import TLSFacts
 
 DESCRIPTORS = 2
 """File descriptors that a connection holds."""
@@ -30,7 +34,7 @@ _OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errn
 
 
 class Connection:
-    """Owns a client's socket and, once connected, an upstream's.
+    """Owns a client's socket and, once connected, an upstream's. `tls` is what is known of the client's TLS.
 
     Before a byte was sent an upstream that does not answer is left for another one; afterwards
     the two sockets live and die together.
@@ -44,6 +48,7 @@ class Connection:
         "_downstream",
         "_entered",
         "_first",
+        "_handshake",
         "_idle",
         "_listener",
         "_reactor",
@@ -52,21 +57,25 @@ class Connection:
         "_upload",
         "_upstream_socket",
         "_waiting",
+        "tls",
         "upstream",
     )
 
     upstream: Upstream
 
     def __init__(
-        self, listener: TCPListener, cluster: Cluster, downstream: socket.socket, client: tuple[str, int], first: bytes
-    ) -> None:
+        self, listener: Accepting, cluster: Cluster, downstream: Stream, client: tuple[str, int], first: bytes,
+        tls: TLSFacts | None = None,
+    ) -> None:  # fmt: skip
         self._listener = listener
         self._cluster = cluster
         self._reactor = listener.reactor
-        self._downstream: socket.socket | None = downstream
-        self._upstream_socket: socket.socket | None = None
+        self._downstream: Stream | None = downstream
+        self._upstream_socket: Stream | None = None
         self._client = client
         self._first = first
+        self.tls = tls
+        self._handshake: ClientHandshake | None = None
         self._tried: tuple[Upstream, ...] = ()
         self._upload: Pump | None = None
         self._download: Pump | None = None
@@ -137,7 +146,7 @@ class Connection:
 
     def _connect_decided(self) -> None:
         connecting = self._upstream_socket
-        assert connecting is not None
+        assert isinstance(connecting, socket.socket)
         self._reactor.remove_writer(connecting)
         code = connecting.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
@@ -149,11 +158,15 @@ class Connection:
         self._connect_failed(errno.ETIMEDOUT)
 
     def _connect_failed(self, code: int) -> None:
-        upstream, cluster = self.upstream, self._cluster
         timed_out = code == errno.ETIMEDOUT
-        after = f" after {format_duration(cluster.config.connect_timeout)}" if timed_out else ""
+        after = f" after {format_duration(self._cluster.config.connect_timeout)}" if timed_out else ""
+        self._try_failed(f"connect: {os.strerror(code).lower()}{after}", timed_out)
+
+    def _try_failed(self, reason: str, timed_out: bool = False) -> None:
+        """Leave the upstream for another one, or give up."""
+        upstream, cluster = self.upstream, self._cluster
         self._leave_upstream()
-        cluster.failed(upstream, f"connect: {os.strerror(code).lower()}{after}", timed_out)
+        cluster.failed(upstream, reason, timed_out)
         self._tried = (*self._tried, upstream)
         if len(self._tried) <= cluster.config.connect_retries:
             self._connect()
@@ -175,9 +188,25 @@ class Connection:
         """There is nobody to send this client to."""
         self.abort()
 
+    def _connected(self, connected: socket.socket) -> None:
+        tls = self._cluster.tls
+        if tls is None or not tls.covers(self.upstream):
+            self._begin(connected)
+            return
+        if self._timer is None:
+            self._set_timer(self._cluster.config.connect_timeout, self._connect_timed_out)
+        self._handshake = ClientHandshake(tls, self.upstream, connected, self._secured, self._try_failed)
+        self._handshake.start()
+
+    def _secured(self, stream: TLSStream) -> None:
+        self._handshake = None
+        self._upstream_socket = stream
+        self._begin(stream, stream.first())
+
     # -- proxying ------------------------------------------------------------------------
 
-    def _connected(self, connected: socket.socket) -> None:
+    def _begin(self, connected: Stream, first: bytes = b"") -> None:
+        """Let bytes flow; `first` has come from the upstream already."""
         downstream = self._downstream
         assert downstream is not None
         cluster, reactor, upstream = self._cluster, self._reactor, self.upstream
@@ -189,7 +218,8 @@ class Connection:
         self._upload = Pump(reactor, downstream, connected, self)
         self._download = Pump(reactor, connected, downstream, self)
         self._start_upload(self._upload, header)
-        self._download.start()
+        self._download.start(first)
+        self._download.moved += len(first)
         self._cancel_timer()
         self._idle = IdleTimer(reactor.wheel, cluster.config.idle_timeout, self._progress, self.close)
 
@@ -295,10 +325,15 @@ class Connection:
         upstream.detach(self)
         self._cluster.release(upstream)
         self._upload = self._download = None
-        if self._upstream_socket is not None:
-            self._reactor.forget(self._upstream_socket)
-            self._upstream_socket.close()
-            self._upstream_socket = None
+        if self._handshake is not None:
+            self._handshake.stop()
+            self._handshake = None
+        connected, self._upstream_socket = self._upstream_socket, None
+        if connected is not None:
+            if self._cluster.tls is not None:
+                keep_session(self._cluster.tls, upstream.key, connected)
+            self._reactor.forget(connected)
+            connected.close()
 
     def _set_timer(self, delay: float, callback: Callable[[], None]) -> None:
         self._cancel_timer()

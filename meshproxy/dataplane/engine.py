@@ -10,6 +10,10 @@ from functools import partial
 from itertools import chain
 from random import Random
 
+import msgspec
+
+from meshproxy.dataplane.chain_set import NO_CHAINS, ChainSet
+from meshproxy.dataplane.chains import Chain
 from meshproxy.dataplane.cluster import Cluster
 from meshproxy.dataplane.http.actions import RuleAction
 from meshproxy.dataplane.http.context import HTTPContext
@@ -17,6 +21,8 @@ from meshproxy.dataplane.http.frontend import Frontend, RouteTables
 from meshproxy.dataplane.listener import TCPListener
 from meshproxy.dataplane.reactor import Reactor
 from meshproxy.dataplane.staging import Staged
+from meshproxy.dataplane.tls.shared import TLSShared
+from meshproxy.dataplane.tls.upstream import ClusterTLS
 from meshproxy.dataplane.udp import UDPListener
 from meshproxy.dataplane.upstream import Upstream
 from meshproxy.routing.router import Router
@@ -32,6 +38,7 @@ from meshproxy.snapshot.messages import (
     ListenerStats,
     RequestStats,
     Stats,
+    TLSStats,
 )
 from meshproxy.snapshot.routes import RouteTable, Rule
 from meshproxy.telemetry.access_filter import AccessFilter
@@ -42,6 +49,8 @@ STATS_PART = 500
 
 REQUEST_STATS_PART = 200
 """Routes and endpoints in one `RequestStats` message."""
+HANDSHAKES_PART = 500
+"""Counts in one `TLSStats` message."""
 RECORDS_PART = 50
 """Records in one message: each may have some kilobytes."""
 
@@ -72,6 +81,10 @@ class DataPlane:
         self._closing: list[AnyListener] = []
         self._tables = RouteTables()
         self.http = HTTPContext(random, wall - reactor.now())
+        self.tls = TLSShared(reactor, self._wall)
+
+    def _wall(self) -> float:
+        return self.http.wall + self._reactor.now()
 
     # -- configuration -------------------------------------------------------------------
 
@@ -132,6 +145,9 @@ class DataPlane:
             yield
         else:
             yield from cluster.configure(config)
+        if config.tls != (cluster.tls.settings if cluster.tls is not None else None):
+            tls = ClusterTLS(config.tls, config.name, self._reactor, self.tls) if config.tls is not None else None
+            cluster.secure(tls)
 
     def _put_routes(self, table: RouteTable) -> Iterator[None]:
         """Build a table beside the one that serves, then change over at once."""
@@ -169,10 +185,22 @@ class DataPlane:
     ) -> TCPListener:
         cluster = self._clusters[config.cluster] if config.cluster else None
         frontend = Frontend(config, cluster, self._tables, self.http)
-        if isinstance(listener, TCPListener):
-            listener.replace(config, cluster, frontend)
-            return listener
-        return TCPListener(config, sock, cluster, frontend, self._reactor, self._shortage)
+        if not isinstance(listener, TCPListener):
+            listener = TCPListener(sock, self._reactor, self.tls, self._shortage)
+        listener.replace(config, cluster, frontend, self._chains(config, listener))
+        return listener
+
+    def _chains(self, config: model.Listener, listener: TCPListener) -> ChainSet:
+        chains = []
+        for chain_config in config.chains:
+            chain = listener.chains.named(chain_config.name) or Chain(listener, self._random)
+            own = msgspec.structs.replace(
+                config, cluster=chain_config.cluster, routes=chain_config.routes, protocol=chain_config.protocol
+            )
+            cluster = self._clusters[own.cluster] if own.cluster else None
+            chain.replace(chain_config, own, Frontend(own, cluster, self._tables, self.http), self._clusters)
+            chains.append(chain)
+        return ChainSet(chains) if chains else NO_CHAINS
 
     def _remove_listener(self, name: str) -> None:
         listener = self._listeners.pop(name)
@@ -227,6 +255,12 @@ class DataPlane:
         for start in range(0, max(len(routes), len(endpoints), len(flags)), REQUEST_STATS_PART):
             part = slice(start, start + REQUEST_STATS_PART)
             yield RequestStats(routes[part], endpoints[part], flags[part])
+
+    def take_handshake_statistics(self) -> Iterator[TLSStats]:
+        """What changed of TLS since the last call, in messages of bounded size."""
+        changed = tuple(self.tls.counters.take_changed())
+        for start in range(0, len(changed), HANDSHAKES_PART):
+            yield TLSStats(changed[start : start + HANDSHAKES_PART])
 
     def take_access_records(self) -> Iterator[AccessRecords]:
         """The requests to be logged since the last call, in messages of bounded size."""

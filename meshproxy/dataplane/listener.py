@@ -7,13 +7,17 @@ import socket
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Protocol
 
+from meshproxy.dataplane.chain_set import NO_CHAINS, ChainSet
 from meshproxy.dataplane.cluster import Cluster
 from meshproxy.dataplane.connection import DESCRIPTORS, Connection
 from meshproxy.dataplane.http.downstream import Downstream
 from meshproxy.dataplane.http.frontend import Frontend
 from meshproxy.dataplane.preface import ProxyHeaderReader, SniffedConnection, reset
 from meshproxy.dataplane.reactor import Reactor
-from meshproxy.dataplane.upstream import Upstream
+from meshproxy.dataplane.stream import Stream
+from meshproxy.dataplane.tls.handshake import ServerHandshake
+from meshproxy.dataplane.tls.peer import TLSFacts
+from meshproxy.dataplane.tls.shared import TLSShared
 from meshproxy.snapshot import model
 from meshproxy.snapshot.messages import ListenerStats
 from meshproxy.telemetry.logs import RateLimited
@@ -80,36 +84,68 @@ class Open(Protocol):
         ...
 
 
-class TCPListener:
+class Accepting:
+    """What a client's connection belongs to: a listener, or one of its filter chains.
+
+    New connections and requests go by `config`: to `cluster`, where `frontend` does not route them.
+    """
+
+    config: model.Listener
+    cluster: Cluster | None
+    frontend: Frontend
+
+    def __init__(self, reactor: Reactor, counters: ListenerCounters) -> None:
+        self.reactor = reactor
+        self.counters = counters
+        self.draining = False
+
+    def make_connection(
+        self, downstream: Stream, client: tuple[str, int], first: bytes, tls: TLSFacts | None = None
+    ) -> Open:
+        """A connection of the kind that the configuration says."""
+        protocol, cluster = self.config.protocol, self.cluster
+        if protocol is model.Protocol.HTTP or cluster is None:
+            return Downstream(self, downstream, client, first, tls=tls)
+        if protocol is model.Protocol.AUTO:
+            return SniffedConnection(self, cluster, downstream, client, first, tls)
+        return Connection(self, cluster, downstream, client, first, tls)
+
+    def begin_in_place_of(self, before: Open, connection: Open) -> None:
+        """Let `connection` begin, which has what was `before`'s."""
+        raise NotImplementedError
+
+    def connection_closed(self, connection: Open) -> None:
+        """A connection is over, and its descriptors are free."""
+        raise NotImplementedError
+
+    def report_shortage(self, error: OSError) -> None:
+        """Say, at most once a second, that the system refused a socket."""
+        raise NotImplementedError
+
+
+class TCPListener(Accepting):
     """Accepts from one socket, which it owns, and owns the connections that came of it."""
 
-    def __init__(
-        self,
-        config: model.Listener,
-        listening: socket.socket,
-        cluster: Cluster | None,
-        frontend: Frontend,
-        reactor: Reactor,
-        shortage: RateLimited,
-    ) -> None:
-        self.reactor = reactor
-        self.counters = ListenerCounters()
+    def __init__(self, listening: socket.socket, reactor: Reactor, tls: TLSShared, shortage: RateLimited) -> None:
+        """`replace` comes before `start`."""
+        super().__init__(reactor, ListenerCounters())
         self.connections: set[Open] = set()
-        self.draining = False
+        self.chains: ChainSet = NO_CHAINS
+        self.tls = tls
         self._socket = listening
         self._shortage = shortage
         self._accepting = False
         self._closed = False
-        self.replace(config, cluster, frontend)
 
-    def replace(self, config: model.Listener, cluster: Cluster | None, frontend: Frontend) -> None:
-        """Lead new connections and requests by `config`, to `cluster` where they are not routed.
+    def replace(self, config: model.Listener, cluster: Cluster | None, frontend: Frontend, chains: ChainSet) -> None:
+        """Go by this from now on.
 
         Open TCP connections go on as they are, open HTTP connections by `frontend` with their next request.
         """
         self.config = config
         self.cluster = cluster
         self.frontend = frontend
+        self.chains = chains
         self._sources = SourceFilter(config.allowed_sources)
 
     def start(self) -> None:
@@ -128,6 +164,7 @@ class TCPListener:
         self._closed = True
         self._socket.close()
         self.draining = True
+        self.chains.drain()
         for connection in tuple(self.connections):
             connection.drain()
 
@@ -172,34 +209,28 @@ class TCPListener:
         elif self.config.accept_proxy_protocol:
             self._begin(ProxyHeaderReader(self, downstream, client))
         else:
-            self._begin(self._connection(downstream, client, b""))
+            self._begin(self._first_stage(downstream, client, b""))
 
-    def _connection(self, downstream: socket.socket, client: tuple[str, int], first: bytes) -> Open:
-        protocol, cluster = self.config.protocol, self.cluster
-        if protocol is model.Protocol.HTTP or cluster is None:
-            return Downstream(self, downstream, client, first)
-        if protocol is model.Protocol.AUTO:
-            return SniffedConnection(self, cluster, downstream, client, first)
-        return Connection(self, cluster, downstream, client, first)
+    def _first_stage(self, downstream: socket.socket, client: tuple[str, int], first: bytes) -> Open:
+        if self.config.chains:
+            return ServerHandshake(self, downstream, client, first)
+        return self.make_connection(downstream, client, first)
 
     def _begin(self, connection: Open) -> None:
         self.connections.add(connection)
         connection.start()
 
-    def take_over(self, before: Open, downstream: socket.socket, client: tuple[str, int], first: bytes) -> None:
-        """The PROXY header is read: `first` came behind it."""
+    def begin_in_place_of(self, before: Open, connection: Open) -> None:
+        """Implements `Accepting`."""
         self.connections.discard(before)
-        self._begin(self._connection(downstream, client, first))
+        self._begin(connection)
 
-    def take_over_as_http(
-        self, before: Open, downstream: socket.socket, client: tuple[str, int], first: bytes, picked: Upstream | None
-    ) -> None:
-        """`first` says that it is HTTP; `picked` is the upstream that it was about to have, if any."""
-        self.connections.discard(before)
-        self._begin(Downstream(self, downstream, client, first, picked))
+    def proxy_header_read(self, before: Open, downstream: socket.socket, client: tuple[str, int], first: bytes) -> None:
+        """The PROXY header says that it is `client`; `first` came behind it."""
+        self.begin_in_place_of(before, self._first_stage(downstream, client, first))
 
     def connection_closed(self, connection: Open) -> None:
-        """A connection of this listener is over, and its descriptors are free."""
+        """Implements `Accepting`."""
         self.connections.discard(connection)
         self.counters.active -= 1
         self.reactor.budget.give_back(DESCRIPTORS)
@@ -221,5 +252,5 @@ class TCPListener:
         self.reactor.wheel.schedule(SHORTAGE_RETRY, self.start)
 
     def report_shortage(self, error: OSError) -> None:
-        """Say, at most once a second, that the system refused a socket."""
+        """Implements `Accepting`."""
         self._shortage.warning("no socket for a connection to %s: %s", self.config.address, error.strerror)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from meshproxy.base.errors import ProtocolError
 from meshproxy.dataplane.connection import Connection
+from meshproxy.dataplane.http.downstream import Downstream
 from meshproxy.dataplane.pump import Pump
 from meshproxy.dataplane.reactor import Reactor
 from meshproxy.protocols import proxy_protocol
@@ -14,7 +15,9 @@ from meshproxy.protocols.http1.sniff import looks_like_http
 
 if TYPE_CHECKING:
     from meshproxy.dataplane.cluster import Cluster
-    from meshproxy.dataplane.listener import TCPListener
+    from meshproxy.dataplane.listener import Accepting, TCPListener
+    from meshproxy.dataplane.stream import Stream
+    from meshproxy.dataplane.tls.peer import TLSFacts
 
 PROXY_HEADER_TIMEOUT = 10.0
 """Seconds that a client has for its PROXY header (Envoy's `listener_filters_timeout` is 15)."""
@@ -72,7 +75,7 @@ class ProxyHeaderReader:
         self._timer.cancel()
         self._reactor.remove_reader(downstream)
         client = self._peer if header.source is None else (header.source.host, header.source.port)
-        self._listener.take_over(self, downstream, client, self._data[header.size :])
+        self._listener.proxy_header_read(self, downstream, client, self._data[header.size :])
 
     def drain(self) -> None:
         """Implements `listener.Open`: it has not begun."""
@@ -87,7 +90,7 @@ class ProxyHeaderReader:
             self._listener.connection_closed(self)
 
 
-def reset(sock: socket.socket) -> None:
+def reset(sock: Stream) -> None:
     """Close with a RST."""
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
@@ -105,9 +108,11 @@ class SniffedConnection(Connection):
 
     __slots__ = ("_decided", "_refused")
 
-    def __init__(self, listener: TCPListener, cluster: Cluster, downstream: socket.socket, client: tuple[str, int],
-                 first: bytes) -> None:  # fmt: skip
-        super().__init__(listener, cluster, downstream, client, first)
+    def __init__(
+        self, listener: Accepting, cluster: Cluster, downstream: Stream, client: tuple[str, int], first: bytes,
+        tls: TLSFacts | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(listener, cluster, downstream, client, first, tls)
         self._decided = self._refused = False
 
     def start(self) -> None:
@@ -171,7 +176,8 @@ class SniffedConnection(Connection):
                 cluster.pool.adopt(upstream, connected)
         client, first = self._client, self._first
         self._give_up_downstream()
-        self._listener.take_over_as_http(self, downstream, client, first, picked)
+        http = Downstream(self._listener, downstream, client, first, picked=picked, tls=self.tls)
+        self._listener.begin_in_place_of(self, http)
 
     def _start_upload(self, pump: Pump, header: bytes) -> None:
         if self._decided:

@@ -15,6 +15,7 @@ import socket
 from typing import Protocol
 
 from meshproxy.dataplane.reactor import Reactor
+from meshproxy.dataplane.stream import Stream
 
 
 class PumpOwner(Protocol):
@@ -51,7 +52,7 @@ class Pump:
         "moved",
     )
 
-    def __init__(self, reactor: Reactor, source: socket.socket, sink: socket.socket, owner: PumpOwner) -> None:
+    def __init__(self, reactor: Reactor, source: Stream, sink: Stream, owner: PumpOwner) -> None:
         self._reactor = reactor
         self._source = source
         self._sink = sink

@@ -80,6 +80,10 @@ class Reactor:
         self.time = self.now()
         return self.time
 
+    def soon(self, callback: Callback) -> None:
+        """Call `callback` when everybody else had a turn."""
+        self._loop.call_soon(callback)
+
     def close(self) -> None:
         """Call nothing any more."""
         self._loop.remove_reader(self._epoll)

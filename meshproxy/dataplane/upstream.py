@@ -69,7 +69,7 @@ class Upstream(Member):
         self.endpoint = endpoint
         self.address = endpoint.address
         self.family = socket.AF_INET6 if endpoint.address.is_ipv6 else socket.AF_INET
-        self.sockaddr = (endpoint.address.host, endpoint.address.port)
+        self.sockaddr = (endpoint.address.host, endpoint.mesh_port or endpoint.address.port)
 
     def take_over(self, old: Upstream) -> None:
         """Take the place of `old`, the same endpoint: its state, its counts and its connections."""

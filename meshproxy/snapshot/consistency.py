@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 
 from meshproxy.base.errors import SnapshotRejected
-from meshproxy.snapshot.model import Listener, Snapshot
+from meshproxy.snapshot.model import FilterChain, Listener, Snapshot
 from meshproxy.snapshot.routes import Filters, RouteTable
 
 
@@ -42,12 +42,27 @@ def _inconsistencies(snapshot: Snapshot) -> Iterator[str]:
 
 def dangling_of_listener(listener: Listener, clusters: Collection[str], tables: Collection[str]) -> Iterator[str]:
     """What `listener` refers to and is not there."""
-    if listener.cluster and listener.cluster not in clusters:
-        yield f"listener {listener.name} refers to cluster {listener.cluster}, which does not exist"
-    if listener.routes and listener.routes not in tables:
-        yield f"listener {listener.name} refers to route table {listener.routes}, which does not exist"
-    if not listener.cluster and not listener.routes:
+    yield from _dangling(f"listener {listener.name}", listener, clusters, tables)
+    if not listener.cluster and not listener.routes and (listener.permits_plain or not listener.chains):
         yield f"listener {listener.name} has neither a cluster nor routes"
+    for chain in listener.chains:
+        of = f"filter chain {chain.name} of listener {listener.name}"
+        yield from _dangling(of, chain, clusters, tables)
+        for backend in chain.backends:
+            if backend.cluster and backend.cluster not in clusters:
+                yield f"{of} refers to cluster {backend.cluster}, which does not exist"
+    yield from _doubled(f"filter chain of listener {listener.name}", (each.name for each in listener.chains))
+    names = (name or "(any)" for chain in listener.chains for name in chain.server_names)
+    yield from _doubled(f"server name of listener {listener.name}", names)
+
+
+def _dangling(
+    what: str, goal: Listener | FilterChain, clusters: Collection[str], tables: Collection[str]
+) -> Iterator[str]:
+    if goal.cluster and goal.cluster not in clusters:
+        yield f"{what} refers to cluster {goal.cluster}, which does not exist"
+    if goal.routes and goal.routes not in tables:
+        yield f"{what} refers to route table {goal.routes}, which does not exist"
 
 
 def dangling_of_table(table: RouteTable, clusters: Collection[str]) -> Iterator[str]:

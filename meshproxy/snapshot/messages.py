@@ -12,6 +12,7 @@ import msgspec
 
 from meshproxy.snapshot.model import Cluster, Endpoint, Listener, ProxySettings
 from meshproxy.snapshot.routes import VirtualHost
+from meshproxy.snapshot.tls import TLSMaterial
 
 
 class Message(msgspec.Struct, frozen=True, tag=True, array_like=True):
@@ -84,6 +85,18 @@ class AffinityEntries(Message, frozen=True):
     """Clients that are bound to an endpoint: (cluster, client IP, endpoint id, seconds left)."""
 
     entries: tuple[tuple[str, str, str, float], ...]
+
+
+class PutMaterials(Message, frozen=True):
+    """Keys, certificates and roots, new or changed. It is in force at once, whatever configuration is on its way."""
+
+    materials: tuple[TLSMaterial, ...]
+
+
+class KeepMaterials(Message, frozen=True):
+    """The names of all materials there are; others are to be forgotten."""
+
+    names: tuple[str, ...]
 
 
 class Drain(Message, frozen=True):
@@ -182,6 +195,25 @@ class EndpointRequestStats(msgspec.Struct, frozen=True, array_like=True):
     requests: RequestCounts
 
 
+class HandshakeStats(msgspec.Struct, frozen=True, array_like=True):
+    """How many handshakes had an outcome since the worker started.
+
+    `side` is ``downstream``, then `name` is a listener's, or ``upstream``, then it is a cluster's. `outcome` is
+    ``full``, ``resumed``, or why it failed.
+    """
+
+    side: str
+    name: str
+    outcome: str
+    count: int
+
+
+class TLSStats(Message, frozen=True):
+    """What changed of TLS since the last report, in parts of bounded size."""
+
+    handshakes: tuple[HandshakeStats, ...]
+
+
 class RequestStats(Message, frozen=True):
     """What changed of HTTP since the last report, in parts of bounded size.
 
@@ -273,9 +305,13 @@ ToWorker = (
     | Commit
     | HealthChanges
     | AffinityEntries
+    | PutMaterials
+    | KeepMaterials
     | Drain
 )
-ToSupervisor = Hello | Ack | Nack | Stats | RequestStats | AccessRecords | EndpointFailing | AffinityLearned | Drained
+ToSupervisor = (
+    Hello | Ack | Nack | Stats | RequestStats | TLSStats | AccessRecords | EndpointFailing | AffinityLearned | Drained
+)
 
 encode = msgspec.msgpack.Encoder().encode
 decode_to_worker = msgspec.msgpack.Decoder(ToWorker).decode

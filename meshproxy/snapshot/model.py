@@ -12,7 +12,8 @@ from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.command_operators import TEXT_FORMAT
 from meshproxy.snapshot.http import DEFAULT_HTTP, HashOn, HTTPListener, RateLimit, SlowStart
 from meshproxy.snapshot.identity import IdentitySettings
-from meshproxy.snapshot.routes import RetryPolicy, RouteTable
+from meshproxy.snapshot.routes import Backend, RetryPolicy, RouteTable
+from meshproxy.snapshot.tls import ServerTLS, UpstreamTLS
 from meshproxy.snapshot.value import Value
 
 
@@ -36,7 +37,8 @@ class Endpoint(Value, frozen=True, kw_only=True):
     """One upstream address of a cluster.
 
     `priority` is xDS's: the lowest number with an available endpoint is used, 0 first. `weight`
-    0 means no traffic. `name` is the workload's (or the address where there is none).
+    0 means no traffic. `name` is the workload's (or the address where there is none). With a
+    `mesh_port` it is reached there, by mutual TLS.
     """
 
     address: SocketAddress
@@ -48,6 +50,7 @@ class Endpoint(Value, frozen=True, kw_only=True):
     hostname: str = ""
     service_account: str = ""
     terminating: bool = False
+    mesh_port: int | None = None
 
     @property
     def id(self) -> str:
@@ -97,7 +100,7 @@ class Cluster(Value, frozen=True, kw_only=True):
     `retry_budget_min` and `retry_budget_percent` of the requests under way (Envoy's retry budget).
     `retry` and `request_timeout` hold where the rule has none of its own. `max_request_body` is in
     bytes. An upstream connection that is not used for `pool_idle_timeout`, or carried
-    `max_requests_per_connection`, is closed.
+    `max_requests_per_connection`, is closed. `tls` is how connections are secured; None: not at all.
     """
 
     name: str
@@ -131,6 +134,7 @@ class Cluster(Value, frozen=True, kw_only=True):
     max_request_body: int | None = None
     max_requests_per_connection: int | None = None
     pool_idle_timeout: float = 60.0
+    tls: UpstreamTLS | None = None
 
 
 class Protocol(enum.StrEnum):
@@ -150,6 +154,25 @@ class ListenerRole(enum.StrEnum):
     LOAD_BALANCER = "LoadBalancer"
     GATEWAY = "Gateway"
     INGRESS = "Ingress"
+    INBOUND = "Inbound"
+
+
+class FilterChain(Value, frozen=True, kw_only=True):
+    """What becomes of the TLS connections for some server names (Envoy `listener.v3.FilterChain`).
+
+    `server_names` are exact or begin with ``*.``, an empty one stands for every other, and for clients that name
+    none. With `tls` it is ended here, and what is inside goes by `routes`, or to `cluster`; without, the bytes go
+    as they are to one of `backends`. `checks_hosts` refuses requests for hosts that another chain serves.
+    """
+
+    name: str
+    server_names: tuple[str, ...]
+    tls: ServerTLS | None = None
+    cluster: str = ""
+    routes: str = ""
+    backends: tuple[Backend, ...] = ()
+    protocol: Protocol = Protocol.TCP
+    checks_hosts: bool = False
 
 
 class Listener(Value, frozen=True, kw_only=True):
@@ -158,7 +181,8 @@ class Listener(Value, frozen=True, kw_only=True):
     Envoy `listener.v3.Listener`. `allowed_sources` are CIDRs (`loadBalancerSourceRanges`); empty means
     everyone. `routes` names a `RouteTable` for HTTP; without one, HTTP requests go to `cluster`, too. A
     listener without a `cluster` (a Gateway's) has `routes`. `service` is the Service's ``namespace/name``,
-    or ``Gateway/namespace/name``, or ``Ingress``.
+    or ``Gateway/namespace/name``, or ``Ingress``, or ``Inbound``. With `chains` clients speak TLS; with `permits_plain`
+    they may do without, and then go by the listener's own `cluster` or `routes`.
     """
 
     name: str
@@ -173,6 +197,8 @@ class Listener(Value, frozen=True, kw_only=True):
     role: ListenerRole = ListenerRole.CLUSTER_IP
     accept_proxy_protocol: bool = False
     allowed_sources: tuple[str, ...] = ()
+    chains: tuple[FilterChain, ...] = ()
+    permits_plain: bool = False
 
 
 class Assignment(Value, frozen=True, kw_only=True):

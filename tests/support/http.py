@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -42,6 +43,7 @@ class Origin:
 
     def __init__(self, answer: Answer | bytes = OK) -> None:
         self.answer = answer
+        self.tls: ssl.SSLContext | None = None
         self.requests: list[Received] = []
         self.connections = 0
         self.open = 0
@@ -50,7 +52,7 @@ class Origin:
         self.endpoint = Endpoint(address=SocketAddress("127.0.0.1", 1))
 
     async def start(self, **endpoint: Any) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=2**20)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=2**20, ssl=self.tls)
         port = self._server.sockets[0].getsockname()[1]
         self.endpoint = Endpoint(address=SocketAddress("127.0.0.1", port), **endpoint)
 
@@ -163,7 +165,7 @@ class HTTPClient:
 
     async def close(self) -> None:
         self.writer.close()
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(OSError):
             await self.writer.wait_closed()
 
 
@@ -223,6 +225,8 @@ class HTTPPlane(Plane):
     async def stop(self) -> None:
         for client in self.clients:
             await client.close()
+        for cluster in self.plane._clusters.values():
+            cluster.pool.close_idle()
         self.close()
 
 

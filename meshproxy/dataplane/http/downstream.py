@@ -25,7 +25,9 @@ from meshproxy.protocols.http1.errors import MalformedBody, MalformedRequest
 from meshproxy.protocols.http1.request import CHUNKED, RequestHead, check_beginning, parse_request
 
 if TYPE_CHECKING:
-    from meshproxy.dataplane.listener import TCPListener
+    from meshproxy.dataplane.listener import Accepting
+    from meshproxy.dataplane.stream import Stream
+    from meshproxy.dataplane.tls.peer import TLSFacts
 
 FIRST_BYTES = 16384
 """Bytes read while a request is awaited."""
@@ -67,11 +69,13 @@ class Downstream:
 
     def __init__(
         self,
-        listener: TCPListener,
-        sock: socket.socket,
+        listener: Accepting,
+        sock: Stream,
         client: tuple[str, int],
         first: bytes,
+        *,
         picked: Upstream | None = None,
+        tls: TLSFacts | None = None,
     ) -> None:
         reactor = listener.reactor
         self._listener = listener
@@ -79,7 +83,7 @@ class Downstream:
         self._reactor = reactor
         self._socket = sock
         self._receive = sock.recv
-        self.facts = self.frontend.facts(client[0])
+        self.facts = self.frontend.facts(client[0], tls)
         self._client = client
         self.deadline = Deadline(reactor, self._deadline_reached)
         self._outbox = Outbox(reactor, sock, self._drained, self._client_gone)
@@ -246,6 +250,11 @@ class Downstream:
 
     def now(self) -> float:
         return self._reactor.time
+
+    @property
+    def here(self) -> tuple[str, int]:
+        """The scheme and the port that a client uses."""
+        return self.facts.scheme, self.frontend.port
 
     def schedule(self, delay: float, callback: Callable[[], None]) -> Timer:
         """Call `callback` after `delay` seconds, `now` being up to date."""

@@ -91,6 +91,9 @@ class Exchange(AttemptOwner):
             self._told, self.request_id, self.client_address = facts.believed_fields(head)
         else:
             self._told, self.request_id, self.client_address = facts.fields(head)
+        if facts.tls is not None and facts.tls.misdirects(head.host):
+            self.reply(421, "NR", "another listener serves this host")
+            return
         path = normalize_path(head.path)
         if path is None:
             self.reply(400, "DPE", "the path's percent-encoding is malformed")
@@ -136,7 +139,7 @@ class Exchange(AttemptOwner):
         return True
 
     def _redirect(self, rule: RuleAction, redirect: Redirect) -> None:
-        fields = redirect_fields(redirect, rule.response_edits, self.head, self._prefix, self.client.frontend.port)
+        fields = redirect_fields(redirect, rule.response_edits, self.head, self._prefix, self.client.here)
         self.reply(redirect.status, "", "", fields=fields)
 
     def _enter(self, rule: RuleAction, backend: BackendAction, cluster: Cluster) -> None:

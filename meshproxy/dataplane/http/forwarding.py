@@ -6,17 +6,18 @@ from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from meshproxy.dataplane.http.header_edits import HeaderEdit, apply_all, field, without
+from meshproxy.dataplane.tls.peer import TLSFacts
 from meshproxy.protocols.http1.request import RequestHead
 from meshproxy.protocols.http1.response import ResponseHead
 
 _HOP_BY_HOP = (b"connection", b"keep-alive", b"proxy-connection", b"te", b"upgrade", b"http2-settings")
 _TOLD = (
     b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-server",
-    b"x-real-ip", b"x-request-id", b"forwarded",
+    b"x-forwarded-client-cert", b"x-real-ip", b"x-request-id", b"forwarded",
 )  # fmt: skip
 _TAKE_HOP_BY_HOP = without(*_HOP_BY_HOP)
 _TAKE_TOLD = without(*_TOLD)
-_TAKE_EXTENDED = without(b"x-forwarded-for")
+_TAKE_EXTENDED = without(b"x-forwarded-for", b"x-forwarded-client-cert")
 _TAKE_HOST = without(b"host")
 _TAKE_EXPECT = without(b"expect")
 TAKE_CHUNKED = without(b"transfer-encoding", b"trailer")
@@ -40,18 +41,26 @@ class ClientFacts:
     """What upstreams are told about the client of a connection, and who its requests count for.
 
     `address` is the connection's peer. Where that is one of `trusted`, a request's own X-Forwarded-* and
-    X-Request-Id are believed and extended.
+    X-Request-Id are believed and extended. `tls` is None for a plain connection.
     """
 
-    __slots__ = ("_fixed", "_ids", "_trusted", "address", "is_trusted")
+    __slots__ = ("_certificate", "_fixed", "_ids", "_trusted", "address", "is_trusted", "scheme", "tls")
 
-    def __init__(self, address: str, trusted: Sequence[IPv4Network | IPv6Network], ids: RequestIds) -> None:
+    def __init__(
+        self, address: str, trusted: Sequence[IPv4Network | IPv6Network], ids: RequestIds, tls: TLSFacts | None = None
+    ) -> None:
         self.address = address
+        self.tls = tls
+        self.scheme = "https" if tls is not None else "http"
+        self._certificate = tls.client_certificate_field() if tls is not None else b""
         self._trusted = trusted
         self._ids = ids
         self.is_trusted = bool(trusted) and _is_in(address, trusted)
         name = address.partition("%")[0].encode()
-        self._fixed = b"\r\nX-Forwarded-For: " + name + b"\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: "
+        fixed = field(b"X-Forwarded-For", name) + field(b"X-Forwarded-Proto", self.scheme.encode())
+        if self._certificate:
+            fixed += field(b"X-Forwarded-Client-Cert", self._certificate)
+        self._fixed = fixed + b"\r\nX-Forwarded-Host: "
 
     def fields(self, head: RequestHead) -> tuple[bytes, bytes, str]:
         """(field lines to add, request id, the client's address) for a request from a client that is not believed."""
@@ -66,9 +75,12 @@ class ClientFacts:
         hops = [*told.get(b"x-forwarded-for", ()), self.address.partition("%")[0].encode()]
         lines = [field(b"X-Forwarded-For", b", ".join(hops))]
         if b"x-forwarded-proto" not in told:
-            lines.append(field(b"X-Forwarded-Proto", b"http"))
+            lines.append(field(b"X-Forwarded-Proto", self.scheme.encode()))
         if b"x-forwarded-host" not in told:
             lines.append(field(b"X-Forwarded-Host", head.authority))
+        certificates = [*told.get(b"x-forwarded-client-cert", ()), self._certificate]
+        if any(certificates):
+            lines.append(field(b"X-Forwarded-Client-Cert", b",".join(each for each in certificates if each)))
         ids = told.get(b"x-request-id")
         request_id = ids[0] if ids else self._ids.next()
         if not ids:

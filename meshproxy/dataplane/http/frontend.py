@@ -8,6 +8,7 @@ from meshproxy.dataplane.cluster import Cluster
 from meshproxy.dataplane.http.actions import RuleAction, cluster_rule
 from meshproxy.dataplane.http.context import HTTPContext
 from meshproxy.dataplane.http.forwarding import ClientFacts
+from meshproxy.dataplane.tls.peer import TLSFacts
 from meshproxy.protocols.http1.request import RequestHead
 from meshproxy.routing.router import Router
 from meshproxy.snapshot import model
@@ -52,9 +53,9 @@ class Frontend:
         """Counts requests that no rule matched, and those that were none."""
         self._rule = cluster_rule(sole, self.unmatched) if sole is not None else None
 
-    def facts(self, address: str) -> ClientFacts:
+    def facts(self, address: str, tls: TLSFacts | None) -> ClientFacts:
         """What is said of a client at `address`."""
-        return ClientFacts(address, self._trusted, self.context.ids)
+        return ClientFacts(address, self._trusted, self.context.ids, tls)
 
     def find(self, head: RequestHead) -> tuple[RuleAction, bytes] | None:
         """(rule, the path prefix that it matched) for a request; None where no rule matches."""

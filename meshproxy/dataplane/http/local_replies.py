@@ -11,6 +11,7 @@ _TEXTS = {
     413: "the request's body is larger than allowed",
     414: "the request's target is longer than allowed",
     417: "the expectation cannot be met",
+    421: "another listener serves this host; ask on a connection of its own",
     426: "HTTP/1.1 is needed",
     429: "too many requests",
     431: "the request's head is larger than allowed",

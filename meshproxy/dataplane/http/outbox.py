@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 
 from meshproxy.dataplane.reactor import Reactor
+from meshproxy.dataplane.stream import Stream
 
 
 class Outbox:
@@ -18,9 +18,7 @@ class Outbox:
 
     __slots__ = ("_drained", "_failed", "_reactor", "_rest", "_send", "_socket", "broken")
 
-    def __init__(
-        self, reactor: Reactor, sock: socket.socket, drained: Callable[[], None], failed: Callable[[], None]
-    ) -> None:
+    def __init__(self, reactor: Reactor, sock: Stream, drained: Callable[[], None], failed: Callable[[], None]) -> None:
         self._reactor = reactor
         self._socket = sock
         self._send = sock.send

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from meshproxy.base.stable_hash import stable_hash
 from meshproxy.dataplane.http.upstream_connection import UpstreamConnection
 from meshproxy.dataplane.reactor import Reactor
+from meshproxy.dataplane.stream import Stream
 from meshproxy.dataplane.upstream import Upstream
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class Pool:
         self.cluster = cluster
         self.retries = 0
         """Retries under way."""
+        self.generation = 0
+        """Connections of an earlier one serve no further request."""
         self._idle: dict[str, list[UpstreamConnection]] = {}
         self._idle_count = 0
         self._sweeping = False
@@ -85,7 +88,12 @@ class Pool:
         self._close_oldest()
         return socket.socket(upstream.family, kind)
 
-    def adopt(self, upstream: Upstream, sock: socket.socket) -> None:
+    def renew(self) -> None:
+        """Keep none of the connections there are: their security is out of date."""
+        self.generation += 1
+        self.close_idle()
+
+    def adopt(self, upstream: Upstream, sock: Stream) -> None:
         """Take a connected socket in as an idle connection."""
         connection = UpstreamConnection(self, upstream, sock, None)
         connection.watch()
@@ -101,7 +109,9 @@ class Pool:
         most = config.max_requests_per_connection
         if (most is not None and connection.served >= most) or config.send_proxy_protocol:
             return False
-        if connection.upstream.removed or not self.reactor.budget.has_room(1):
+        if connection.generation != self.generation or connection.upstream.removed:
+            return False
+        if not self.reactor.budget.has_room(1):
             return False
         self.reactor.budget.take(1)
         connection.is_idle = True

@@ -13,13 +13,16 @@ from meshproxy.snapshot.routes import PathRewrite, Redirect
 _WELL_KNOWN = {"http": 80, "https": 443}
 
 
-def location(redirect: Redirect, head: RequestHead, prefix: bytes, listener_port: int) -> bytes:
-    """The Location of a redirect (Gateway API `HTTPRequestRedirectFilter`); `prefix` is what the rule matched."""
-    scheme = redirect.scheme or "http"
+def location(redirect: Redirect, head: RequestHead, prefix: bytes, here: tuple[str, int]) -> bytes:
+    """The Location of a redirect (Gateway API `HTTPRequestRedirectFilter`).
+
+    `prefix` is what the rule matched, `here` the request's scheme and the listener's port.
+    """
+    scheme = redirect.scheme or here[0]
     host = redirect.hostname or head.host.decode("latin-1")
     port = redirect.port
     if port is None and redirect.scheme is None:
-        port = listener_port
+        port = here[1]
     if port is not None and port != _WELL_KNOWN.get(scheme):
         host = host if host.startswith("[") else host_port(host, port).removesuffix(f":{port}")
         host = f"{host}:{port}"
@@ -27,10 +30,10 @@ def location(redirect: Redirect, head: RequestHead, prefix: bytes, listener_port
 
 
 def redirect_fields(
-    redirect: Redirect, edits: Sequence[HeaderEdit], head: RequestHead, prefix: bytes, listener_port: int
+    redirect: Redirect, edits: Sequence[HeaderEdit], head: RequestHead, prefix: bytes, here: tuple[str, int]
 ) -> bytes:
     """The field lines of a redirect's answer, each with its line end; `edits` are the rule's for responses."""
-    return apply_all(edits, b"\r\nlocation: " + location(redirect, head, prefix, listener_port))[2:] + b"\r\n"
+    return apply_all(edits, b"\r\nlocation: " + location(redirect, head, prefix, here))[2:] + b"\r\n"
 
 
 def rewritten_target(path: PathRewrite | None, head: RequestHead, prefix: bytes) -> bytes:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 
 from meshproxy.dataplane.idle import IdleTimer
 from meshproxy.dataplane.pump import Pump
 from meshproxy.dataplane.reactor import Reactor
+from meshproxy.dataplane.stream import Stream
 from meshproxy.dataplane.upstream import Upstream
 
 
@@ -15,11 +15,11 @@ class Tunnel:
     """Implements `pump.PumpOwner`. Owns the upstream's socket; the client's stays its connection's."""
 
     def __init__(
-        self, reactor: Reactor, downstream: socket.socket, to_client: bytes, upstream_socket: socket.socket,
+        self, reactor: Reactor, downstream: Stream, to_client: bytes, upstream_socket: Stream,
         to_upstream: bytes, upstream: Upstream, idle_timeout: float, closed: Callable[[], None],
     ) -> None:  # fmt: skip
         self._reactor = reactor
-        self._socket: socket.socket | None = upstream_socket
+        self._socket: Stream | None = upstream_socket
         self._upstream = upstream
         self._closed = closed
         self._first = (to_upstream, to_client)

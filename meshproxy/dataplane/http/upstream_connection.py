@@ -8,6 +8,9 @@ import socket
 from typing import TYPE_CHECKING
 
 from meshproxy.dataplane.http.outbox import Outbox
+from meshproxy.dataplane.stream import Stream
+from meshproxy.dataplane.tls.stream import TLSStream
+from meshproxy.dataplane.tls.upstream import ClientHandshake, keep_session
 from meshproxy.dataplane.upstream import Upstream
 from meshproxy.protocols.http1.chunked import ChunkedReader
 from meshproxy.protocols.http1.errors import MalformedBody, MalformedResponse
@@ -36,6 +39,7 @@ class UpstreamConnection:
     __slots__ = (
         "_body",
         "_connecting",
+        "_handshake",
         "_partial",
         "_paused",
         "_pool",
@@ -46,6 +50,7 @@ class UpstreamConnection:
         "answered",
         "chunks",
         "fresh",
+        "generation",
         "idle_since",
         "is_idle",
         "outbox",
@@ -57,14 +62,15 @@ class UpstreamConnection:
         "upstream",
     )
 
-    def __init__(self, pool: Pool, upstream: Upstream, sock: socket.socket, taker: Attempt | None) -> None:
+    def __init__(self, pool: Pool, upstream: Upstream, sock: Stream, taker: Attempt | None) -> None:
         self._pool = pool
         self._reactor = pool.reactor
-        self._socket: socket.socket | None = sock
+        self._socket: Stream | None = sock
         self.upstream = upstream
         self.taker = taker
         self.outbox = Outbox(pool.reactor, sock, self._drained, self._send_failed)
         self.reusable = True
+        self.generation = pool.generation
         self.fresh = True
         """Whether nothing was ever received on it."""
         self.served = 0
@@ -72,6 +78,7 @@ class UpstreamConnection:
         self.idle_since = 0.0
         self.sent = self.received = 0
         self._connecting = False
+        self._handshake: ClientHandshake | None = None
         self._paused = False
         self.chunks: ChunkedReader | None = None
         self._reset(False)
@@ -89,31 +96,52 @@ class UpstreamConnection:
 
     def connect(self) -> None:
         """Open the connection; the taker hears of it, at once or later."""
-        assert self._socket is not None
-        code = self._socket.connect_ex(self.upstream.sockaddr)
+        sock = self._socket
+        assert isinstance(sock, socket.socket)
+        code = sock.connect_ex(self.upstream.sockaddr)
         if code not in (0, errno.EINPROGRESS):
             self._connect_failed(code)
             return
+        self._connecting = True
         try:
-            self._socket.getpeername()  # on loopback the handshake is over by now
+            sock.getpeername()  # on loopback the handshake is over by now
         except OSError:
-            self._connecting = True
-            self._reactor.add_writer(self._socket, self._connect_decided)
+            self._reactor.add_writer(sock, self._connect_decided)
         else:
-            self._connected()
+            self._open(sock)
 
     def _connect_decided(self) -> None:
-        assert self._socket is not None
-        self._reactor.remove_writer(self._socket)
-        self._connecting = False
-        code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        sock = self._socket
+        assert isinstance(sock, socket.socket)
+        self._reactor.remove_writer(sock)
+        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             self._connect_failed(code)
         else:
+            self._open(sock)
+
+    def _open(self, sock: socket.socket) -> None:
+        """TCP is connected; TLS may come first."""
+        tls = self._pool.cluster.tls
+        if tls is None or not tls.covers(self.upstream):
             self._connected()
+            return
+        self._handshake = ClientHandshake(tls, self.upstream, sock, self._secured, self._not_secured)
+        self._handshake.start()
+
+    def _secured(self, stream: TLSStream) -> None:
+        self._handshake = None
+        self._socket = stream
+        self.outbox = Outbox(self._reactor, stream, self._drained, self._send_failed)
+        self._connected()
+
+    def _not_secured(self, why: str) -> None:
+        self._handshake = None
+        self.fail("UF", why)
 
     def _connected(self) -> None:
         assert self._socket is not None
+        self._connecting = False
         self._pool.connected(self)
         self.watch()
         taker, version = self.taker, self._pool.cluster.config.send_proxy_protocol
@@ -189,7 +217,8 @@ class UpstreamConnection:
         if sock is None:
             return
         if taker is None:
-            self.close()  # it timed out, or says something unasked: either way it is of no more use
+            if not self.is_still_open():  # it timed out, or says something unasked: either way it is of no more use
+                self.close()
         elif self._body:
             self._read_more(taker, sock)
         else:
@@ -208,7 +237,7 @@ class UpstreamConnection:
             self.answered = True
             self._read_head(taker, data)
 
-    def _read_more(self, taker: Attempt, sock: socket.socket) -> None:
+    def _read_more(self, taker: Attempt, sock: Stream) -> None:
         reactor = self._reactor
         try:
             count = sock.recv_into(reactor.buffer)
@@ -330,23 +359,30 @@ class UpstreamConnection:
     def release(self) -> None:
         """The response is done: be idle for the next request, or close."""
         self.taker = None
+        if self.served == 1:
+            self._keep_session()
         if self.reusable and self.outbox.is_empty and self._pool.keep(self):
             self.resume()
         else:
             self.close()
 
+    def _keep_session(self) -> None:
+        tls, stream = self._pool.cluster.tls, self._socket
+        if tls is not None and stream is not None:
+            keep_session(tls, self.upstream.key, stream)
+
     def is_still_open(self) -> bool:
         """Look whether the endpoint has hung up meanwhile; for requests that must not be sent twice."""
         assert self._socket is not None
         try:
-            self._socket.recv(1, socket.MSG_PEEK)
+            self._socket.recv(1)  # of TLS there may be something to read that is not for us
         except (BlockingIOError, InterruptedError):
             return True
         except OSError:
             return False
         return False  # closed, or bytes that nobody asked for
 
-    def detach_socket(self) -> socket.socket:
+    def detach_socket(self) -> Stream:
         """Give the socket away (to a tunnel) and count it as closed."""
         sock = self._socket
         assert sock is not None
@@ -362,6 +398,9 @@ class UpstreamConnection:
         if sock is None:
             return
         self._socket = None
+        if self._handshake is not None:
+            self._handshake.stop()
+            self._handshake = None
         self._reactor.forget(sock)
         sock.close()
         self._forget()

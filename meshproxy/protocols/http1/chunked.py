@@ -30,6 +30,7 @@ _FORBIDDEN = syntax.named(
     b"authorization", b"set-cookie", b"content-encoding", b"content-type", b"content-range", b"expect",
     b"keep-alive", b"proxy-connection", b"proxy-authorization", b"proxy-authenticate", b"www-authenticate",
     b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-real-ip",
+    b"x-forwarded-client-cert",
 )  # fmt: skip
 """RFC 9110 §6.5.1: what frames, routes or authenticates has no place after the body."""
 

@@ -40,6 +40,7 @@ _SPECIAL_NAMES = (
     b"upgrade",
     b"expect",
     b"http2-settings",
+    b"x-forwarded-client-cert",
     b"x-forwarded-for",
     b"x-forwarded-proto",
     b"x-forwarded-host",
@@ -71,6 +72,7 @@ _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?]++)(/[^?]*+)?(\?.*+)?")
 
 _FORWARDING = frozenset(
     {
+        b"x-forwarded-client-cert",
         b"x-forwarded-for",
         b"x-forwarded-proto",
         b"x-forwarded-host",

@@ -1,0 +1,201 @@
+"""OpenSSL's contexts, made of settings and material, and the sessions that endpoints let us resume."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+
+from meshproxy.base.errors import MeshproxyError
+from meshproxy.snapshot.tls import ClientCertificates, ServerTLS, TLSMaterial, TLSVersion, UpstreamTLS
+
+CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+"""For TLS 1.2: forward secrecy and authenticated encryption only (Mozilla's intermediate set without DHE)."""
+MAX_SESSIONS = 1024
+"""Sessions kept for one cluster's endpoints."""
+_VERSIONS = {TLSVersion.V1_2: ssl.TLSVersion.TLSv1_2, TLSVersion.V1_3: ssl.TLSVersion.TLSv1_3}
+_VERIFY = {
+    ClientCertificates.NONE: ssl.CERT_NONE,
+    ClientCertificates.OPTIONAL: ssl.CERT_OPTIONAL,
+    ClientCertificates.REQUIRED: ssl.CERT_REQUIRED,
+}
+
+
+class MaterialProblem(MeshproxyError):
+    """Material is missing, or OpenSSL cannot use it; the message says which and why."""
+
+
+Materials = Mapping[str, TLSMaterial]
+
+
+class ServerContext:
+    """What handshakes with clients are made of. `trust_domain` is set where clients must have SPIFFE ids of it."""
+
+    __slots__ = ("context", "own_id", "trust_domain")
+
+    def __init__(self, settings: ServerTLS, materials: Materials) -> None:
+        """Raise `MaterialProblem`."""
+        context = _context(ssl.PROTOCOL_TLS_SERVER, settings.min_version, settings.alpn)
+        context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE | ssl.OP_NO_RENEGOTIATION
+        context.num_tickets = 1
+        if not settings.certificates:
+            raise MaterialProblem("no certificate is configured")
+        for name in settings.certificates:
+            _load_chain(context, _find(name, materials))
+        context.verify_mode = _VERIFY[settings.client_certificates]
+        self.trust_domain = ""
+        if settings.client_certificates is not ClientCertificates.NONE:
+            trust = _find(settings.trust, materials)
+            _load_roots(context, trust)
+            if settings.spiffe:
+                self.trust_domain = trust.trust_domain
+        self.context = context
+        self.own_id = materials[settings.certificates[0]].spiffe_id
+
+
+class UpstreamContext:
+    """What handshakes with a cluster's endpoints are made of, and their sessions by endpoint id.
+
+    A session belongs to the context it came of, and so goes with it: after a change of roots or identity every
+    endpoint is verified anew.
+    """
+
+    __slots__ = ("_sessions", "context", "identities", "settings", "trust_domain")
+
+    def __init__(self, settings: UpstreamTLS, materials: Materials) -> None:
+        """Raise `MaterialProblem`."""
+        self.settings = settings
+        context = _context(ssl.PROTOCOL_TLS_CLIENT, settings.min_version, settings.alpn)
+        context.check_hostname = not settings.mesh and not settings.alternative_names
+        if settings.certificate:
+            _load_chain(context, _find(settings.certificate, materials))
+        self.trust_domain = ""
+        if settings.trust:
+            trust = _find(settings.trust, materials)
+            _load_roots(context, trust)
+            self.trust_domain = trust.trust_domain
+        else:
+            context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+        self.identities = frozenset(settings.identities)
+        self.context = context
+        self._sessions: OrderedDict[str, ssl.SSLSession] = OrderedDict()
+
+    def session_of(self, endpoint_id: str) -> ssl.SSLSession | None:
+        """What the last connection to an endpoint left, for a shorter handshake."""
+        return self._sessions.get(endpoint_id)
+
+    def keep_session(self, endpoint_id: str, session: ssl.SSLSession | None) -> None:
+        """Keep it for the next connection; None forgets."""
+        if session is None:
+            self._sessions.pop(endpoint_id, None)
+            return
+        if session.has_ticket:
+            self._sessions[endpoint_id] = session
+            self._sessions.move_to_end(endpoint_id)
+            if len(self._sessions) > MAX_SESSIONS:
+                self._sessions.popitem(last=False)
+
+
+def _context(protocol: int, least: TLSVersion, alpn: tuple[str, ...]) -> ssl.SSLContext:
+    context = ssl.SSLContext(protocol)
+    context.minimum_version = _VERSIONS[least]
+    context.set_ciphers(CIPHERS)
+    if alpn:
+        context.set_alpn_protocols(alpn)
+    return context
+
+
+def _find(name: str, materials: Materials) -> TLSMaterial:
+    found = materials.get(name)
+    if found is None:
+        raise MaterialProblem(f"{name}: there is no such certificate (yet)")
+    return found
+
+
+def _load_chain(context: ssl.SSLContext, material: TLSMaterial) -> None:
+    """OpenSSL reads keys from files only; this one is in memory and has no name."""
+    if not material.certificate_chain or not material.private_key:
+        raise MaterialProblem(f"{material.name}: a certificate and its key are needed")
+    pem = material.certificate_chain.encode() + b"\n" + material.private_key.encode()
+    descriptor = os.memfd_create("meshproxy", os.MFD_CLOEXEC)
+    try:
+        with os.fdopen(os.dup(descriptor), "wb") as file:
+            file.write(pem)
+        context.load_cert_chain(f"/proc/self/fd/{descriptor}", password=_no_password)
+    except (ssl.SSLError, OSError, ValueError) as error:
+        raise MaterialProblem(f"{material.name}: {_reason(error)}") from error
+    finally:
+        os.close(descriptor)
+
+
+def _load_roots(context: ssl.SSLContext, material: TLSMaterial) -> None:
+    if not material.trust_bundle:
+        raise MaterialProblem(f"{material.name}: there are no CA certificates in it")
+    try:
+        context.load_verify_locations(cadata=material.trust_bundle)
+    except (ssl.SSLError, ValueError) as error:
+        raise MaterialProblem(f"{material.name}: CA certificates: {_reason(error)}") from error
+
+
+def _no_password() -> str:
+    raise ValueError("the key is encrypted; write it without a passphrase")
+
+
+def _reason(error: Exception) -> str:
+    reason = getattr(error, "reason", None) or ""
+    if reason == "KEY_VALUES_MISMATCH":
+        return "the private key is not the certificate's"
+    return reason.replace("_", " ").lower() or str(error)
+
+
+class ContextCache:
+    """The contexts in force, made when they are first needed. `materials` are the worker's.
+
+    `problem` is told, once for each, why one cannot be made; handshakes that need it are refused meanwhile.
+    """
+
+    def __init__(self, problem: Callable[[str], None]) -> None:
+        self.materials: dict[str, TLSMaterial] = {}
+        self._problem = problem
+        self._servers: dict[ServerTLS, ServerContext | None] = {}
+        self._upstreams: dict[UpstreamTLS, UpstreamContext | None] = {}
+
+    def put(self, materials: tuple[TLSMaterial, ...]) -> None:
+        """Use these from now on. Contexts that were made of one that changed are made anew."""
+        changed = {each.name for each in materials if self.materials.get(each.name) != each}
+        self.materials.update((each.name, each) for each in materials)
+        self._forget(changed)
+
+    def keep_only(self, names: frozenset[str]) -> None:
+        """Forget all other materials."""
+        gone = self.materials.keys() - names
+        for name in gone:
+            del self.materials[name]
+        self._forget(gone)
+
+    def _forget(self, names: set[str]) -> None:
+        for server in [each for each in self._servers if names.intersection((*each.certificates, each.trust))]:
+            del self._servers[server]
+        for upstream in [each for each in self._upstreams if names.intersection((each.certificate, each.trust))]:
+            del self._upstreams[upstream]
+
+    def server(self, settings: ServerTLS) -> ServerContext | None:
+        """The context for `settings`; None where it cannot be made."""
+        if settings not in self._servers:
+            try:
+                self._servers[settings] = ServerContext(settings, self.materials)
+            except MaterialProblem as problem:
+                self._problem(str(problem))
+                self._servers[settings] = None
+        return self._servers[settings]
+
+    def upstream(self, settings: UpstreamTLS) -> UpstreamContext | None:
+        """The context for `settings`; None where it cannot be made."""
+        if settings not in self._upstreams:
+            try:
+                self._upstreams[settings] = UpstreamContext(settings, self.materials)
+            except MaterialProblem as problem:
+                self._problem(str(problem))
+                self._upstreams[settings] = None
+        return self._upstreams[settings]

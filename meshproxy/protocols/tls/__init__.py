@@ -1,0 +1,1 @@
+"""What can be read of TLS without keys: the ClientHello."""

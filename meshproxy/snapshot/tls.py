@@ -1,0 +1,80 @@
+"""TLS as a data plane speaks it. Keys and certificates are `TLSMaterial`, which a snapshot names and never holds."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from meshproxy.snapshot.value import Value
+
+IDENTITY = "identity"
+"""The material that is this proxy's own SPIFFE identity, whatever its source."""
+
+
+class TLSVersion(enum.StrEnum):
+    V1_2 = "TLSv1.2"
+    V1_3 = "TLSv1.3"
+
+
+class ClientCertificates(enum.StrEnum):
+    """Whether clients are asked for a certificate. One that is sent must always be valid."""
+
+    NONE = "None"
+    OPTIONAL = "Optional"
+    REQUIRED = "Required"
+
+
+class ServerTLS(Value, frozen=True, kw_only=True):
+    """How TLS with clients is spoken (Envoy `tls.v3.DownstreamTlsContext`).
+
+    `certificates` name material, of several one is taken that the client can use. Clients' certificates must chain
+    to the `trust` material's roots, and with `spiffe` say a SPIFFE id of its trust domain. `alpn` is what is spoken
+    inside, the preferred first.
+    """
+
+    certificates: tuple[str, ...]
+    trust: str = ""
+    client_certificates: ClientCertificates = ClientCertificates.NONE
+    spiffe: bool = False
+    min_version: TLSVersion = TLSVersion.V1_2
+    alpn: tuple[str, ...] = ()
+
+
+class UpstreamTLS(Value, frozen=True, kw_only=True):
+    """How TLS with a cluster's endpoints is spoken (Envoy `tls.v3.UpstreamTlsContext`).
+
+    With `mesh`, to endpoints that have a mesh port and only those: the server name then tells the other side's
+    inbound listener which port of which service is meant, ``{port}`` in it being the endpoint's, and the endpoint
+    must prove one of `identities`. Otherwise to all endpoints, whose certificates must be for `server_name`, or
+    for one of `alternative_names` (DNS names and URIs) where there are any. Without `trust` the system's roots
+    are believed; `certificate` is shown to who asks for one.
+    """
+
+    server_name: str
+    mesh: bool = False
+    identities: tuple[str, ...] = ()
+    alternative_names: tuple[str, ...] = ()
+    certificate: str = ""
+    trust: str = ""
+    min_version: TLSVersion = TLSVersion.V1_2
+    alpn: tuple[str, ...] = ()
+
+
+class TLSMaterial(msgspec.Struct, frozen=True, array_like=True):
+    """A key with its certificates, or roots to believe, or both; all PEM, or empty.
+
+    `certificate_chain` has the leaf first. `trust_domain` and `spiffe_id` are an identity's. It crosses the socket to
+    the workers, and is written nowhere.
+    """
+
+    name: str
+    certificate_chain: str = ""
+    private_key: str = ""
+    trust_bundle: str = ""
+    trust_domain: str = ""
+    spiffe_id: str = ""
+
+    def __repr__(self) -> str:
+        """Without the key, which has no business in logs."""
+        return f"TLSMaterial({self.name!r})"
