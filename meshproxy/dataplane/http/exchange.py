@@ -87,10 +87,8 @@ class Exchange(AttemptOwner):
         self.started = self.responded = now
         self.body.begin(body, complete)
         facts = self.client.facts
-        if facts.is_trusted:
-            self._told, self.request_id, self.client_address = facts.believed_fields(head)
-        else:
-            self._told, self.request_id, self.client_address = facts.fields(head)
+        tell = facts.believed_fields if facts.is_trusted else facts.fields
+        self._told, self.request_id, self.client_address = tell(head)
         if facts.tls is not None and facts.tls.misdirects(head.host):
             self.reply(421, "NR", "another listener serves this host")
             return
