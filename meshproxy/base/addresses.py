@@ -34,6 +34,11 @@ class SocketAddress(msgspec.Struct, frozen=True, order=True, array_like=True):
             raise ValueError(f"{host!r} in {text!r} is not an IP address") from None
 
 
+def is_host_name(address: str) -> bool:
+    """Whether an address that was checked is a name: IPv6 has colons, IPv4 nothing but digits and dots."""
+    return ":" not in address and not address.replace(".", "").isdigit()
+
+
 def host_port(host: str, port: int) -> str:
     """``host:port`` with IPv6 hosts in brackets (RFC 3986 §3.2.2)."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import ip_address
 from typing import NamedTuple
 
-from meshproxy.base.addresses import SocketAddress
+from meshproxy.base.addresses import SocketAddress, is_host_name
 from meshproxy.base.names import NamespacedName
 from meshproxy.compiler.diagnostics import Diagnostics
 from meshproxy.resources import Endpoints, EndpointSlice, Service, Workload
@@ -102,6 +102,8 @@ class EndpointIndex:
                 continue
             serving = spec.ready if spec.serving is None else spec.serving
             for address in (spec.address, *spec.addresses):
+                if is_host_name(address):  # not resolved yet
+                    continue
                 yield Candidate(
                     address=SocketAddress(_spelled(address), number),
                     name=workload.metadata.name,
@@ -120,7 +122,8 @@ class EndpointIndex:
             number = _port_number(each.ports, port)
             if number is not None:
                 for endpoint in each.endpoints:
-                    yield _of_slice(endpoint, number)
+                    if not is_host_name(endpoint.addresses[0]):
+                        yield _of_slice(endpoint, number)
 
     def _from_endpoints(self, service: Service, port: ServicePort) -> Iterator[Candidate]:
         written = self._endpoints.get(service.key)

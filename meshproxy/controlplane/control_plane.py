@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from random import random
 
 import msgspec
 
@@ -13,12 +14,15 @@ from meshproxy.aio.tasks import OwnedTasks
 from meshproxy.base.errors import ConfigError, Finding, Severity, SnapshotRejected, errors_in
 from meshproxy.base.events import Event, EventSink, EventType
 from meshproxy.compiler.compile import compile_resources
+from meshproxy.controlplane.host_resolver import HostResolver, NameLookup
+from meshproxy.controlplane.hostnames import findings_about, names_in, with_addresses
 from meshproxy.controlplane.intake import Intake
 from meshproxy.controlplane.last_good import LastGoodFile
 from meshproxy.controlplane.publisher import Outcome, Publish, Publisher
 from meshproxy.controlplane.running_sources import SourceFactory, no_registries
 from meshproxy.controlplane.saved_sources import SavedSources
 from meshproxy.controlplane.store import SourceStatus
+from meshproxy.controlplane.system_names import SystemNames
 from meshproxy.loader.places import attach
 from meshproxy.resources.update import Source, SourceUpdate
 from meshproxy.snapshot.consistency import check_consistency
@@ -32,6 +36,8 @@ SAVE_INTERVAL = 1.0
 """Seconds between writes of the last good configuration, at least."""
 FIRST_UPDATE_TIMEOUT = 10.0
 """Seconds that a source has to say something before we start without it."""
+FIRST_NAMES_TIMEOUT = 2.0
+"""Seconds that a start waits for the addresses of host names."""
 
 SUBJECT = "Proxy/configuration"
 
@@ -66,6 +72,7 @@ class ControlPlane:
         on_event: EventSink,
         registries: SourceFactory = no_registries,
         saved: SavedSources | None = None,
+        lookup: NameLookup | None = None,
     ) -> None:
         self._hostname = hostname
         self._clock = clock
@@ -78,6 +85,7 @@ class ControlPlane:
         self._tasks = OwnedTasks()
         self._coalescer = Coalescer(self._recompile, delay=COMPILE_DELAY, interval=COMPILE_INTERVAL)
         self._saver = Coalescer(self._save, delay=0.0, interval=SAVE_INTERVAL)
+        self._hosts = HostResolver(lookup or SystemNames(), random, on_event, self._coalescer.changed)
         self._publisher = Publisher()
         self._state = ConfigState()
         self._started = False
@@ -141,6 +149,7 @@ class ControlPlane:
 
     async def stop(self) -> None:
         await self._intake.stop()
+        await self._hosts.stop()
         await self._tasks.cancel()
 
     # -- from sources --------------------------------------------------------------------
@@ -164,8 +173,12 @@ class ControlPlane:
         if any(errors_in(status.findings) and not status.resources for status in self._store.statuses()):
             return None  # a source has never been right: what it holds is not known
         resources, sources, doubled = self._store.merged()
+        names = names_in(resources)
+        await self._resolve(names)
+        resources, sources = with_addresses(resources, sources, self._hosts.answers)
         compiled = await asyncio.to_thread(compile_resources, resources, hostname=self._hostname, sources=sources)
-        self._find(attach((*doubled, *compiled.findings), self._store.places()))
+        unresolved = findings_about(names, self._hosts.answers)
+        self._find(attach((*doubled, *unresolved, *compiled.findings), self._store.places()))
         errors = errors_in(self._compile_findings)
         if errors:
             self._reject("compiler", errors)
@@ -177,6 +190,17 @@ class ControlPlane:
             return None
         self._accepted_again()
         return compiled.snapshot
+
+    async def _resolve(self, names: Collection[str]) -> None:
+        """Have `names` resolved from now on; a start waits for the first answers, but not long."""
+        self._hosts.follow(names)
+        if self._started:
+            return
+        try:
+            async with asyncio.timeout(FIRST_NAMES_TIMEOUT):
+                await self._hosts.wait_answered()
+        except TimeoutError:
+            _log.warning("not every host name is resolved within %g s: starting without", FIRST_NAMES_TIMEOUT)
 
     def _find(self, findings: tuple[Finding, ...]) -> None:
         """Keep what the compiler found, and log the warnings that are new."""

@@ -10,10 +10,10 @@ DEFAULT_WEIGHT = 100
 class WorkloadSpec(Shape, frozen=True, kw_only=True):
     """One running instance of a program.
 
-    `address` is an IP; `addresses` holds more of them (the other IP family). `ports` maps
-    port names to numbers, which a Service's named `targetPort` resolves against. `weight`
-    is relative, 0 to 65535, and 0 means no traffic. `ready`, `serving` and `terminating`
-    are what EndpointSlice conditions are.
+    `address` is an IP, or a host name, which stands for all addresses that the name has; `addresses`
+    holds more of them (the other IP family). `ports` maps port names to numbers, which a Service's
+    named `targetPort` resolves against. `weight` is relative, 0 to 65535, and 0 means no traffic.
+    `ready`, `serving` and `terminating` are what EndpointSlice conditions are.
     """
 
     address: str

@@ -22,10 +22,6 @@ MAX_PORTS = 100
 
 
 def check_slice(resource: EndpointSlice) -> Iterator[Finding]:
-    if resource.address_type is AddressType.FQDN:
-        message = "FQDN is not supported yet; write IP addresses (addressType: IPv4 or IPv6)"
-        yield Finding(field="addressType", message=message)
-        return
     if not resource.service_name:
         message = f"without the label {SERVICE_NAME_LABEL} it belongs to no Service"
         yield Finding(severity=Severity.WARNING, field="metadata.labels", message=message)
@@ -44,6 +40,9 @@ def check_slice(resource: EndpointSlice) -> Iterator[Finding]:
 
 
 def _check_family(field: str, address: str, expected: AddressType) -> Iterator[Finding]:
+    if expected is AddressType.FQDN:
+        yield from finding(field, values.host_name(address))
+        return
     problem = values.unicast_address(address)
     if problem is None and ip_address(address).version != (4 if expected is AddressType.IPV4 else 6):
         problem = f"{address} is not of the slice's addressType, {expected}"

@@ -95,7 +95,7 @@ def _check_docker(docker: DockerSource, field: str) -> Iterator[Finding]:
     yield from finding(f"{field}.endpoint", url(docker.endpoint, ("unix", "tcp")))
     yield from finding(f"{field}.namespace", values.dns_label(docker.namespace))
     if docker.host_address is not None:
-        yield from finding(f"{field}.hostAddress", values.unicast_address(docker.host_address))
+        yield from finding(f"{field}.hostAddress", values.host(docker.host_address))
     if docker.gateway is not None:
         yield from finding(f"{field}.gateway", values.namespaced_name(docker.gateway))
     if docker.network is not None and docker.published_ports:

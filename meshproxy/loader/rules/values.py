@@ -6,10 +6,12 @@ import re
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
+from meshproxy.base.addresses import is_host_name
 from meshproxy.base.errors import Finding
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", re.ASCII)
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", re.ASCII)
+_HOST_LABEL = re.compile(r"[A-Za-z0-9_]([-A-Za-z0-9_]{0,61}[A-Za-z0-9_])?", re.ASCII)
 _PORT_NAME = re.compile(r"(?=.*[a-z])[a-z0-9]([-a-z0-9]*[a-z0-9])?", re.ASCII)
 _QUALIFIED = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?", re.ASCII)
 
@@ -73,6 +75,25 @@ def unicast_address(value: str) -> Problem:
     if isinstance(parsed, str):
         return parsed
     return f"{value} is not the address of one machine" if parsed.is_multicast or parsed.is_unspecified else None
+
+
+def host(value: str) -> Problem:
+    """An IP address that one machine can have, or a name that is resolved while running.
+
+    A name may have underscores, as Docker's have, and end with a dot, which keeps search domains away. Its last
+    label is no number: ``10.0.0.300`` is an address with a mistake (RFC 1123 §2.1).
+    """
+    if not is_host_name(value):
+        return unicast_address(value)
+    labels = value.removesuffix(".").split(".")
+    if len(value) > 253 or not all(map(_HOST_LABEL.fullmatch, labels)) or labels[-1].isdigit():
+        return f"{quote(value)} is neither an IP address nor a host name"
+    return None
+
+
+def host_name(value: str) -> Problem:
+    """A name that is resolved while running."""
+    return host(value) if is_host_name(value) else f"{value} is not a host name"
 
 
 def _parsed_address(value: str) -> IPv4Address | IPv6Address | str:

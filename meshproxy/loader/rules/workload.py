@@ -13,9 +13,9 @@ MAX_WEIGHT = 65535
 
 
 def check(spec: WorkloadSpec) -> Iterator[Finding]:
-    yield from finding("spec.address", values.unicast_address(spec.address))
+    yield from finding("spec.address", values.host(spec.address))
     for index, address in enumerate(spec.addresses):
-        yield from finding(f"spec.addresses[{index}]", values.unicast_address(address))
+        yield from finding(f"spec.addresses[{index}]", values.host(address))
     for name, port in spec.ports.items():
         yield from finding(f"spec.ports.{name}", values.port_name(name))
         yield from finding(f"spec.ports.{name}", values.port_number(port))
