@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 BENCH_INSTALLED := .venv/.installed-bench
+# What is worked on is the Python source; make compiled builds it in place.
+export MESHPROXY_COMPILE := 0
 # Passed on to pytest (make test ARGS="-k reload") or to the benchmark (make bench ARGS=--quick).
 ARGS ?=
 
@@ -30,7 +32,7 @@ compiled: $(INSTALLED)
 	@$(BIN)/python -c 'from meshproxy.dataplane.http import exchange; print("compiled:", exchange.__file__)'
 
 test-compiled: compiled
-	$(BIN)/pytest tests/unit/dataplane tests/unit/balancing tests/unit/routing tests/unit/protocols/http1 $(ARGS)
+	$(BIN)/pytest tests/unit/dataplane tests/unit/balancing tests/unit/routing tests/unit/protocols/http1 tests/unit/base/test_build.py $(ARGS)
 	@$(MAKE) --no-print-directory pure
 
 pure:

@@ -1,14 +1,18 @@
-"""Builds the data plane's hot modules with mypyc when asked to: ``MESHPROXY_COMPILE=1 pip install .``
+"""Builds the data plane's hot modules with mypyc, which halves the CPU time of a request (docs/benchmarks.md).
 
-The Python source is the fallback, and the same program: without the variable, without a C compiler, or where
-mypyc finds a fault, it is installed as it is.
+``MESHPROXY_COMPILE`` decides: ``auto``, the default, builds them where a C compiler is found, ``1`` wherever it is
+and fails where they cannot be built, ``0`` never. An editable installation is for working on the source, and is built
+with ``1`` only. The Python source is the fallback, and the same program.
 """
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
 from setuptools import setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CCompilerError
 
 COMPILED = (
     "meshproxy/aio/timer_wheel.py",
@@ -30,26 +34,67 @@ COMPILED = (
 )
 """What a request or a connection passes through. `explain` is for people, and has time."""
 NOT_COMPILED = ("meshproxy/routing/explain.py",)
+GROUP = "meshproxy.compiled"
+"""What the modules share becomes `meshproxy/compiled__mypyc*.so`: found wherever the package is."""
+TO_COMPILE = ("mypy>=1.18", "msgspec>=0.19", "google-re2>=1.1.20240702")
+"""mypyc, and what it must see the types of."""
+
+
+def wish():
+    """``0``, ``1`` or ``auto``; raises `SystemExit` for anything else."""
+    value = os.environ.get("MESHPROXY_COMPILE", "auto")
+    if value not in ("0", "1", "auto"):
+        raise SystemExit(f"MESHPROXY_COMPILE is {value!r}: it may be 0, 1 or auto")
+    return value
+
+
+def is_wanted():
+    """Whether to compile here."""
+    if wish() == "auto":
+        return shutil.which(os.environ.get("CC", "cc").split()[0]) is not None and "editable_wheel" not in sys.argv
+    return wish() == "1"
+
+
+def stay_python(why):
+    """Say that nothing is compiled, and why; raises `SystemExit` where it was demanded."""
+    if wish() == "1":
+        raise SystemExit(f"meshproxy cannot be compiled: {why}")
+    sys.stderr.write(f"meshproxy is not compiled: {why}\n")
+    return []
 
 
 def extensions():
-    """The modules as C extensions; none where they cannot be made."""
-    if os.environ.get("MESHPROXY_COMPILE") != "1":
+    """The modules as C extensions; none where they cannot be made, or need not be."""
+    if not is_wanted() or "egg_info" in sys.argv:  # which only asks what is required
         return []
     try:
         from mypyc.build import mypycify
     except ImportError:
-        sys.stderr.write("mypy is not installed: the data plane stays Python\n")
-        return []
+        return stay_python("mypy is not installed")
     paths = sorted(str(path) for pattern in COMPILED for path in Path().glob(pattern) if path.name != "__init__.py")
     try:
-        modules = mypycify([path for path in paths if path not in NOT_COMPILED], opt_level="3", debug_level="0")
+        modules = mypycify(
+            [path for path in paths if path not in NOT_COMPILED], opt_level="3", debug_level="0", group_name=GROUP
+        )
     except SystemExit as error:  # how it says that it found a fault
-        sys.stderr.write(f"the data plane stays Python: {error}\n")
-        return []
-    for module in modules:
-        module.optional = True
+        return stay_python(error)
     return modules
 
 
-setup(ext_modules=extensions())
+class AllOrNone(build_ext):
+    """Where one module cannot be built none is: they are of no use without what they share."""
+
+    def build_extensions(self):
+        try:
+            super().build_extensions()
+        except CCompilerError as error:
+            for extension in self.extensions:
+                Path(self.get_ext_fullpath(extension.name)).unlink(missing_ok=True)
+            self.extensions = stay_python(error)
+
+
+setup(
+    ext_modules=extensions(),
+    setup_requires=TO_COMPILE if is_wanted() else (),
+    cmdclass={"build_ext": AllOrNone},
+)

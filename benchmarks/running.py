@@ -63,9 +63,9 @@ def machine_of(names: Sequence[str]) -> Machine:
 def _version(name: str) -> str:
     if name == "meshproxy":
         from meshproxy import __version__
-        from meshproxy.dataplane.http import exchange
+        from meshproxy.base.build import describe_build
 
-        return f"{__version__} ({'pure Python' if exchange.__file__.endswith('.py') else 'compiled'})"
+        return f"{__version__} ({describe_build()})"
     program = find(name.upper(), name)
     if program is None:
         return ""

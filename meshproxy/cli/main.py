@@ -7,6 +7,7 @@ from importlib import import_module
 import click
 
 from meshproxy import __version__
+from meshproxy.base.build import describe_build
 
 COMMANDS = {
     "run": "Run the proxy.",
@@ -40,7 +41,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="meshproxy")
+@click.version_option(f"{__version__} ({describe_build()})", prog_name="meshproxy")
 def main() -> None:
     """A Kubernetes Service for programs outside Kubernetes.
 
