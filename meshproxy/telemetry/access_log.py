@@ -47,15 +47,17 @@ class AccessLogWriter:
         self._config: AccessLog | None = None
         self._format: Formatter | None = None
         self._file: _FileThread | None = None
+        self._left: list[_FileThread] = []
         self._dropped = 0
-        self._past_lines = 0
 
     def configure(self, config: AccessLog | None) -> None:
         """Log as `config` says from now on; None is not at all."""
         if config == self._config:
             return
         if self._file is not None and (config is None or config.path != self._file.path):
-            self._leave_file(self._file)
+            self._file.finish()
+            self._left.append(self._file)
+            self._file = None
         self._config = config
         self._format = line_formatter(config) if config is not None else None
         if config is not None and self._file is None:
@@ -74,21 +76,19 @@ class AccessLogWriter:
 
     def status(self) -> AccessLogStatus:
         file = self._file
-        if file is None:
-            return AccessLogStatus(lines=self._past_lines, dropped=self._dropped)
-        lines, dropped = self._past_lines + file.lines, self._dropped + file.dropped
-        return AccessLogStatus(path=file.path, lines=lines, dropped=dropped, problem=file.problem)
+        files = [*self._left, *filter(None, (file,))]
+        return AccessLogStatus(
+            path=file.path if file is not None else "",
+            lines=sum(each.lines for each in files),
+            dropped=self._dropped + sum(each.dropped for each in files),
+            problem=file.problem if file is not None else "",
+        )
 
     def close(self) -> None:
         """Write what waits, for a short time at the most."""
         if self._file is not None:
-            self._leave_file(self._file)
-
-    def _leave_file(self, file: _FileThread) -> None:
-        file.close()
-        self._past_lines += file.lines
-        self._dropped += file.dropped
-        self._file = None
+            self._file.finish()
+            self._file.join()
 
 
 class _Block(NamedTuple):
@@ -127,11 +127,14 @@ class _FileThread:
         with self._changed:
             self._reopening = True
 
-    def close(self) -> None:
-        """Wait for what is to be written; what a stalled writer holds is lost with it."""
+    def finish(self) -> None:
+        """Write what waits, then end."""
         with self._changed:
             self._closing = True
             self._changed.notify()
+
+    def join(self) -> None:
+        """Wait for the end; what a stalled writer holds is lost."""
         self._thread.join(LAST_WORDS)
 
     # -- in the thread -------------------------------------------------------------------

@@ -100,6 +100,14 @@ async def test_ejection_by_the_workers_word_and_return(monitored: Monitored) -> 
     assert monitored.changes == [("c", str(first), False)], "half of two may be ejected"
     await monitored.wait_for(lambda: ("c", str(first), True) in monitored.changes)
     assert [event.reason for event in monitored.events] == ["EndpointEjected", "EndpointReturned"]
+    assert monitored.monitor.ejections() == {("c", str(first)): (1, False), ("c", str(second)): (0, False)}
+    monitored.monitor.endpoint_failing("c", str(first), 5, "connections failed in a row: connection refused")
+    assert monitored.monitor.ejections()["c", str(first)] == (2, True)
+    monitored.apply(second, outlier_detection=make_outlier())
+    monitored.apply(first, second)
+    assert not monitored.monitor.ejections(), "nobody is ejected without a policy"
+    monitored.apply(first, outlier_detection=make_outlier())
+    assert monitored.monitor.ejections() == {("c", str(first)): (0, False)}, "whoever left begins anew"
 
 
 async def test_a_shorter_interval_of_sweeps_counts_at_once(monitored: Monitored) -> None:

@@ -1,0 +1,37 @@
+"""Finished requests, as a worker reports them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from meshproxy.snapshot.messages import AccessRecord
+
+STARTED = 1769860800.25
+"""2026-01-31T12:00:00.250Z"""
+
+
+def make_record(**fields: Any) -> AccessRecord:
+    defaults: dict[str, Any] = {
+        "started": STARTED,
+        "seconds": 0.0125,
+        "listener": "l",
+        "rule": "default/shop/cart",
+        "cluster": "default/cart:http",
+        "endpoint": "10.0.0.1:8080",
+        "client": "203.0.113.9",
+        "peer": "192.0.2.1",
+        "method": "GET",
+        "host": "shop.example.com",
+        "target": "/cart?x=1",
+        "version": "HTTP/1.1",
+        "status": 200,
+        "flags": "",
+        "detail": "",
+        "received": 3,
+        "sent": 14,
+        "attempts": 2,
+        "upstream_seconds": 0.0071,
+        "request_id": "id-1",
+        "fields": {"user-agent": "curl/8"},
+    }
+    return AccessRecord(**defaults | fields)
