@@ -18,6 +18,7 @@ COMMANDS = {
     "get": "List services, endpoints, workloads, routes, listeners, clusters, certificates …",
     "describe": "Show one thing in detail.",
     "status": "Show how the running proxy does.",
+    "ca": "Run a certificate authority for mutual TLS.",
     "drain": "Stop the running proxy gracefully.",
 }
 """Every command and its one-line help, so that ``--help`` imports none of them."""
@@ -45,6 +46,6 @@ class LazyGroup(click.Group):
 def main() -> None:
     """A Kubernetes Service for programs outside Kubernetes.
 
-    `run`, `validate`, `schema` and `demo` work on files; the others ask a running proxy's
+    `run`, `validate`, `schema`, `demo` and `ca` work on files; the others ask a running proxy's
     admin API (--admin, MESHPROXY_ADMIN, or 127.0.0.1:15000). `route` does either.
     """

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import msgspec
 
+from meshproxy.aio.sealed_file import SealedFile
 from meshproxy.base.errors import SnapshotRejected
-from meshproxy.controlplane.sealed_file import SealedFile
 from meshproxy.snapshot.consistency import check_consistency
 from meshproxy.snapshot.model import Snapshot
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
+from meshproxy.aio.sealed_file import SealedFile
 from meshproxy.base.durations import Duration, Quantity
-from meshproxy.controlplane.sealed_file import SealedFile
 from meshproxy.loader.explain import decode_special
 from meshproxy.resources import KINDS
 from meshproxy.resources.meta import Resource

@@ -113,7 +113,7 @@ class IdentityKeeper:
         if found != self.identity.value:
             self._changes += 1
             self.identity.set(found)
-            message = f"{found.spiffe_id}, certificate {found.serial:x}, is in force"
+            message = f"{found.spiffe_id}, certificate {found.serial}, is in force"
             self._on_event(_event(EventType.NORMAL, "IdentityChanged", message))
         elif was_in_trouble:
             self._on_event(_event(EventType.NORMAL, "IdentityRecovered", "the source of the identity is well again"))
@@ -125,8 +125,8 @@ class IdentityKeeper:
             return "this proxy has no identity, and mutual TLS is not possible"
         left = identity.not_after - self._wall_clock()
         if left <= 0:
-            return f"certificate {identity.serial:x} has expired, and peers refuse it"
-        return f"certificate {identity.serial:x} stays in force, for {left / 60:.0f} more minutes"
+            return f"certificate {identity.serial} has expired, and peers refuse it"
+        return f"certificate {identity.serial} stays in force, for {left / 60:.0f} more minutes"
 
     def _certificates(self) -> tuple[CertificateStatus, ...]:
         identity = self.identity.value
@@ -137,7 +137,7 @@ class IdentityKeeper:
             kind="Identity",
             name=identity.spiffe_id,
             issuer=identity.issuer,
-            serial=f"{identity.serial:x}",
+            serial=identity.serial,
             not_before=identity.not_before,
             not_after=identity.not_after,
             expires_in=identity.not_after - now,

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from meshproxy.base.errors import MeshproxyError
 from meshproxy.base.names import NamespacedName
@@ -56,7 +57,7 @@ def make_identity(chain: bytes, key: bytes, roots: bytes, now: float, wanted: Wa
         trust_bundle=pem_of(*trusted),
         not_before=leaf.not_valid_before_utc.timestamp(),
         not_after=leaf.not_valid_after_utc.timestamp(),
-        serial=leaf.serial_number,
+        serial=f"{leaf.serial_number:x}",
         issuer=leaf.issuer.rfc4514_string(),
     )
 
@@ -76,13 +77,21 @@ def pem_of(*certificates: x509.Certificate) -> str:
     return "".join(each.public_bytes(_PEM).decode() for each in certificates)
 
 
-def _check_key(leaf: x509.Certificate, key: bytes) -> None:
+def read_key(pem: bytes) -> ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey:
+    """A private key without a password; raises `IdentityError`."""
     try:
-        private = serialization.load_pem_private_key(key, password=None)
+        key = serialization.load_pem_private_key(pem, password=None)
     except TypeError:
         raise IdentityError("the key has a password; write it without one, readable by this user only") from None
     except (ValueError, UnsupportedAlgorithm):
         raise IdentityError("the key cannot be read: it is no private key in PEM, or half-written") from None
+    if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
+        raise IdentityError("the key is neither ECDSA nor RSA, which TLS peers would refuse")
+    return key
+
+
+def _check_key(leaf: x509.Certificate, key: bytes) -> None:
+    private = read_key(key)
     if private.public_key().public_bytes(_DER, _PUBLIC) != leaf.public_key().public_bytes(_DER, _PUBLIC):
         raise IdentityError("the key is not that of the certificate; was only one of the two replaced?")
 

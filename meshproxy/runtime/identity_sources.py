@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from meshproxy.identity.sources.api import IdentitySource
+from meshproxy.identity.sources.ca import CAIdentitySource
 from meshproxy.identity.sources.files import FilesIdentitySource
+from meshproxy.identity.sources.surroundings import Surroundings
 from meshproxy.identity.svid import Wanted
-from meshproxy.snapshot.identity import FromFiles, IdentitySettings
+from meshproxy.snapshot.identity import FromCA, FromFiles, IdentitySettings
 
 
 class IdentitySources:
     """`state_dir` is where what must outlive a restart is kept, None for nowhere."""
 
-    def __init__(self, state_dir: Path | None, wall_clock: Callable[[], float]) -> None:
+    def __init__(self, state_dir: Path | None, surroundings: Surroundings) -> None:
         self._state_dir = state_dir
-        self._wall_clock = wall_clock
+        self._surroundings = surroundings
 
     def make(self, settings: IdentitySettings) -> IdentitySource:
         wanted = Wanted(settings.trust_domain, settings.namespace, settings.service_account)
         match settings.source:
             case FromFiles():
-                return FilesIdentitySource(settings.source, wanted, self._wall_clock)
+                return FilesIdentitySource(settings.source, wanted, self._surroundings.wall_clock)
+            case FromCA():
+                return CAIdentitySource(settings.source, wanted, self._surroundings, self._state_dir)
         raise NotImplementedError(settings.source)

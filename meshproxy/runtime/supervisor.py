@@ -27,6 +27,7 @@ from meshproxy.controlplane.publisher import Publish
 from meshproxy.controlplane.saved_sources import SavedSources
 from meshproxy.health.monitor import HealthMonitor
 from meshproxy.identity.keeper import IdentityKeeper
+from meshproxy.identity.sources.surroundings import Surroundings
 from meshproxy.registry.files import FilesSource
 from meshproxy.runtime.identity_sources import IdentitySources
 from meshproxy.runtime.listener_sockets import ListenerSockets
@@ -284,7 +285,7 @@ async def _run(options: RunOptions) -> None:
 
 def _identity_keeper(options: RunOptions, event_log: EventLog) -> IdentityKeeper:
     wall_clock = time.time  # noqa: TID251 the composition root hands out the clocks
-    make_source = IdentitySources(options.state_dir, wall_clock).make
+    make_source = IdentitySources(options.state_dir, Surroundings(wall_clock, Random().random)).make
     return IdentityKeeper(make_source, wall_clock, event_log.record)
 
 

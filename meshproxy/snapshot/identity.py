@@ -45,7 +45,8 @@ class Identity(Value, frozen=True, kw_only=True):
     """An X.509-SVID with its key and whom it trusts. Times are seconds since 1970.
 
     `certificate_chain` is PEM, the leaf first, without the root; `trust_bundle` holds the PEMs of every root
-    that peers of `trust_domain` may chain to. It crosses a process boundary, and changes without a snapshot.
+    that peers of `trust_domain` may chain to; `serial` is hexadecimal, since it has up to 160 bits. It crosses a
+    process boundary, and changes without a snapshot.
     """
 
     spiffe_id: str
@@ -55,9 +56,9 @@ class Identity(Value, frozen=True, kw_only=True):
     trust_bundle: str
     not_before: float
     not_after: float
-    serial: int
+    serial: str
     issuer: str
 
     def __repr__(self) -> str:
         """Without the key, which has no business in logs."""
-        return f"Identity({self.spiffe_id!r}, serial={self.serial:x}, not_after={self.not_after})"
+        return f"Identity({self.spiffe_id!r}, serial={self.serial}, not_after={self.not_after})"

@@ -32,6 +32,11 @@ class Issued(NamedTuple):
         return self.certificate.public_bytes(serialization.Encoding.DER)
 
     @property
+    def serial(self) -> str:
+        """In hexadecimal."""
+        return f"{self.certificate.serial_number:x}"
+
+    @property
     def certificate_pem(self) -> str:
         """The leaf and its chain."""
         return "".join(pem_of(each) for each in (self.certificate, *self.chain))
@@ -119,7 +124,7 @@ class TestCA:
             trust_bundle=self.bundle,
             not_before=issued.certificate.not_valid_before_utc.timestamp(),
             not_after=issued.certificate.not_valid_after_utc.timestamp(),
-            serial=issued.certificate.serial_number,
+            serial=issued.serial,
             issuer=issued.certificate.issuer.rfc4514_string(),
         )
 
@@ -140,7 +145,7 @@ def context_of(issued: Issued | None, bundle: str, purpose: ssl.Purpose, directo
     context.check_hostname = False
     context.verify_mode = ssl.CERT_REQUIRED
     if issued is not None:
-        context.load_cert_chain(*issued.write(directory, f"{issued.certificate.serial_number:x}"))
+        context.load_cert_chain(*issued.write(directory, issued.serial))
     return context
 
 

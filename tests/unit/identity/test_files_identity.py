@@ -42,7 +42,7 @@ class Watched:
         async with asyncio.timeout(DEADLINE):
             while True:
                 found = await self.found.get()
-                if isinstance(found, Identity) and found.serial == issued.certificate.serial_number:
+                if isinstance(found, Identity) and found.serial == issued.serial:
                     return
 
     async def trouble(self) -> str:
@@ -79,7 +79,7 @@ def write(directory: Path, issued: Issued, *names: str) -> None:
 async def test_files_are_read_and_renewed(tmp_path: Path, watch: Watch) -> None:
     write(tmp_path, first := CA.issue(WEB))
     watched = watch(tmp_path)
-    assert (await watched.identity()).serial == first.certificate.serial_number
+    assert (await watched.identity()).serial == first.serial
     write(tmp_path, second := CA.issue(WEB))
     await watched.until_serial(second)
 
@@ -95,7 +95,7 @@ async def test_a_kubernetes_volume_that_swaps_its_link(tmp_path: Path, watch: Wa
     for name in names:
         (tmp_path / name).symlink_to(f"..data/{name}")
     watched = watch(tmp_path, *names)
-    assert (await watched.identity()).serial == issued[0].certificate.serial_number
+    assert (await watched.identity()).serial == issued[0].serial
     (tmp_path / "..tmp").symlink_to("..1")
     (tmp_path / "..tmp").replace(tmp_path / "..data")
     await watched.until_serial(issued[1])

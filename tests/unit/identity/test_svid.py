@@ -27,7 +27,7 @@ def test_what_belongs_together_is_an_identity() -> None:
     identity = make(trust_domain="mesh.local", namespace="shop", service_account="web")
     assert identity.spiffe_id == WEB
     assert identity.trust_domain == "mesh.local"
-    assert identity.serial == ISSUED.certificate.serial_number
+    assert identity.serial == ISSUED.serial
     assert identity.certificate_chain.count("BEGIN CERTIFICATE") == 2
     assert identity.not_before < NOW < identity.not_after
 

@@ -1,0 +1,1 @@
+"""The server of our own CA (``meshproxy ca serve``): HTTPS before `identity.ca`, in a process of its own."""
