@@ -64,3 +64,13 @@ def make_slice(
         "ports": [{"name": "main", "port": port, "protocol": protocol}],
         "endpoints": list(endpoints),
     }
+
+
+def make_route(service: str, *rules: Mapping[str, Any], **spec: Any) -> Manifest:
+    """An HTTPRoute that is attached to a Service, and named after it."""
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": {"name": service},
+        "spec": {"parentRefs": [{"group": "", "kind": "Service", "name": service}], "rules": list(rules), **spec},
+    }
