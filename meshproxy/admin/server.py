@@ -62,6 +62,8 @@ class AdminServer:
                 web.get("/metrics", self._metrics),
                 web.get("/api/v1/config", self._config),
                 web.get("/api/v1/diagnostics", self._diagnostics),
+                web.get("/api/v1/dns", self._dns),
+                web.get("/api/v1/dns/explain", self._explain_name),
                 web.get("/api/v1/events", self._events),
                 web.get("/api/v1/stats", self._stats),
                 web.get("/api/v1/status", self._status),
@@ -104,7 +106,7 @@ class AdminServer:
 
     async def _index(self, request: web.Request) -> web.Response:
         paths = ["/healthz", "/readyz", "/metrics", *(f"/api/v1/{name}" for name in LISTS)]
-        paths += [f"/api/v1/{name}" for name in ("config", "diagnostics", "events", "stats", "status")]
+        paths += [f"/api/v1/{name}" for name in ("config", "diagnostics", "dns", "events", "stats", "status")]
         return web.Response(text=f"meshproxy {__version__}\n\n" + "\n".join(paths) + "\n")
 
     async def _healthz(self, request: web.Request) -> web.Response:
@@ -130,6 +132,17 @@ class AdminServer:
 
     async def _diagnostics(self, request: web.Request) -> web.Response:
         return _json(self._view.diagnostics())
+
+    async def _dns(self, request: web.Request) -> web.Response:
+        return _json(self._view.dns())
+
+    async def _explain_name(self, request: web.Request) -> web.Response:
+        if self._view.dns() is None:
+            return _error(409, "no DNS server runs in this proxy: set spec.dns of the Proxy, or run it with --dns")
+        try:
+            return _json(self._view.explain_name(request.query.get("name", ""), request.query.get("type", "A")))
+        except ValueError as error:
+            return _error(400, str(error))
 
     async def _events(self, request: web.Request) -> web.Response:
         return _json(self._view.events(request.query.get("subject")))

@@ -13,6 +13,7 @@ from meshproxy.identity.status import IdentityStatus
 from meshproxy.snapshot.messages import RequestCounts
 from meshproxy.snapshot.model import Snapshot
 from meshproxy.telemetry.access_log import AccessLogStatus
+from meshproxy.telemetry.dns import DNSExplanation, DNSReport
 from meshproxy.telemetry.events import RecordedEvent
 from meshproxy.telemetry.request_totals import EndpointRequests, FlagKey, RuleKey
 from meshproxy.telemetry.totals import EndpointTotals, ListenerTotals
@@ -105,6 +106,14 @@ class ProxyView(Protocol):
 
     def identity(self) -> IdentityStatus | None:
         """None where no identity is configured."""
+        ...
+
+    def dns(self) -> DNSReport | None:
+        """How the DNS server does; None while it is off."""
+        ...
+
+    def explain_name(self, name: str, kind: str) -> DNSExplanation:
+        """Why DNS answers what it does; raises `ValueError` where `name` is no name, or `kind` no type."""
         ...
 
     def diagnostics(self) -> tuple[Finding, ...]: ...

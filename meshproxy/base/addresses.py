@@ -21,8 +21,16 @@ class SocketAddress(msgspec.Struct, frozen=True, order=True, array_like=True):
         return ":" in self.host
 
     @classmethod
-    def parse(cls, text: str) -> SocketAddress:
-        """Read ``host:port``; raises `ValueError` with a sentence for people."""
+    def parse(cls, text: str, default_port: int | None = None) -> SocketAddress:
+        """Read ``host:port``, or ``host`` alone where there is a `default_port`.
+
+        Raises `ValueError` with a sentence for people.
+        """
+        if default_port is not None:
+            try:
+                return cls(str(ip_address(text)), default_port)
+            except ValueError:
+                pass  # then it has to have a port
         host, colon, port = text.rpartition(":")
         if host.startswith("[") and host.endswith("]"):
             host = host[1:-1]

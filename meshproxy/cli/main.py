@@ -19,6 +19,7 @@ COMMANDS = {
     "describe": "Show one thing in detail.",
     "status": "Show how the running proxy does.",
     "ca": "Run a certificate authority for mutual TLS.",
+    "dns": "Ask the running proxy's DNS server for a name, and explain its answer.",
     "drain": "Stop the running proxy gracefully.",
 }
 """Every command and its one-line help, so that ``--help`` imports none of them."""

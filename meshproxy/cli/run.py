@@ -46,6 +46,7 @@ class WorkersType(click.ParamType[int]):
 @click.option(
     "--admin", type=ADDRESS, envvar="MESHPROXY_ADMIN", help="Where the admin API listens; port 0 for a free one."
 )
+@click.option("--dns", type=ADDRESS, envvar="MESHPROXY_DNS", help="Run a DNS server there.")
 @click.option("--log-format", type=click.Choice(["text", "json"]), envvar="MESHPROXY_LOG_FORMAT")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), envvar="MESHPROXY_LOG_LEVEL")
 def command(
@@ -53,6 +54,7 @@ def command(
     state_dir: Path | None,
     workers: int | None,
     admin: SocketAddress | None,
+    dns: SocketAddress | None,
     log_format: str | None,
     log_level: str | None,
 ) -> None:
@@ -64,7 +66,13 @@ def command(
     from meshproxy.runtime.supervisor import StartError, run
 
     options = RunOptions(
-        paths=paths, state_dir=state_dir, workers=workers, admin=admin, log_format=log_format, log_level=log_level
+        paths=paths,
+        state_dir=state_dir,
+        workers=workers,
+        admin=admin,
+        dns=dns,
+        log_format=log_format,
+        log_level=log_level,
     )
     try:
         run(options)

@@ -35,7 +35,7 @@ def command(output: str | None, admin: SocketAddress, token_file: str | None) ->
 
 def _is_well(status: Row) -> bool:
     failing = [source for source in status["sources"] if source["problem"]]
-    failing += [status["identity"]] if status["identity"] and status["identity"]["problem"] else []
+    failing += [part for part in (status["identity"], status["dns"]) if part and part["problem"]]
     return status["ready"] and not status["config"]["rejection"] and not status["failedListeners"] and not failing
 
 
@@ -58,6 +58,8 @@ def _print_status(status: Row) -> None:
     click.echo("\n" + format_table(("SOURCE", "STATE", "RESOURCES", "CHANGED", "STALE", "PROBLEM"), sources))
     if status["identity"]:
         _print_identity(status["identity"])
+    if status["dns"]:
+        _print_dns(status["dns"])
     workers = [
         (each["id"], each["pid"], each["state"], each["version"], each["restarts"], format_age(each["uptime"]))
         for each in status["workers"]
@@ -81,6 +83,24 @@ def _print_identity(identity: Row) -> None:
     click.echo(f"\nIdentity: {name} (from {identity['source']})")
     if identity["problem"]:
         click.echo(f"  PROBLEM:     {identity['problem']}")
+
+
+def _print_dns(dns: Row) -> None:
+    place = str(SocketAddress(*dns["address"])) if dns["listening"] else "not listening"
+    queries = sum(each["count"] for each in dns["queries"])
+    click.echo(f"\nDNS: {place}, for {dns['domain']}; {queries} queries, {dns['cacheHits']} of them from a cache")
+    if dns["problem"]:
+        click.echo(f"  PROBLEM:     {dns['problem']}")
+    upstreams = [
+        (each["address"], each["answers"], each["failures"], _latency(each), each["problem"] or "-")
+        for each in dns["upstreams"]
+    ]
+    if upstreams:
+        click.echo("\n" + format_table(("UPSTREAM", "ANSWERS", "FAILURES", "LATENCY", "PROBLEM"), upstreams))
+
+
+def _latency(upstream: Row) -> str:
+    return format_latency(upstream["seconds"] / upstream["answers"]) if upstream["answers"] else "-"
 
 
 def format_requests(requests: Row) -> str:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.compiler.diagnostics import Diagnostics
 from meshproxy.compiler.ingresses import OWNER as INGRESS_OWNER
+from meshproxy.compiler.proxy_settings import Environment
 from meshproxy.resources import Gateway, Proxy, Service
 from meshproxy.resources.meta import Resource
 from meshproxy.snapshot.model import Listener, Transport
@@ -21,9 +22,9 @@ class _Place(NamedTuple):
 
 
 def check_addresses(
-    listeners: Iterable[Listener], admin: SocketAddress, resources: Iterable[Resource], diagnostics: Diagnostics
+    listeners: Iterable[Listener], environment: Environment, resources: Iterable[Resource], diagnostics: Diagnostics
 ) -> None:
-    """Report every address that two of `listeners`, or one and the admin API, want."""
+    """Report every address that two of `listeners`, or one and the admin API or the DNS server, want."""
     places = {}
     for resource in resources:
         if isinstance(resource, Service):
@@ -35,8 +36,11 @@ def check_addresses(
     owners: dict[tuple[SocketAddress, Transport], Listener] = {}
     for listener in listeners:
         place = places[listener.service]
-        if listener.transport is Transport.TCP and listener.address == admin and admin.port:
+        if listener.transport is Transport.TCP and listener.address == environment.admin and environment.admin.port:
             message = f"{listener.address} is the address of the admin API; change one of the two"
+            diagnostics.error(place.resource, place.field, message)
+        if listener.address == environment.dns:
+            message = f"{listener.address} is the address of the DNS server; change one of the two"
             diagnostics.error(place.resource, place.field, message)
         owner = owners.setdefault((listener.address, listener.transport), listener)
         if owner is not listener:

@@ -74,7 +74,7 @@ def compile_resources(
     for orphan in endpoints.orphans(services):
         diagnostics.warning(orphan, "metadata", "there is no Service for it; it does nothing")
     listeners = tuple(sorted((*parts.listeners.values(), *routed.listeners), key=lambda listener: listener.name))
-    check_addresses(listeners, environment.admin, (*everything, proxy), diagnostics)
+    check_addresses(listeners, environment, (*everything, proxy), diagnostics)
     views = _workload_views(workloads, parts, sources or {})
     snapshot = Snapshot(
         version="",

@@ -18,6 +18,9 @@ from meshproxy.resources.endpoints import EndpointAddress, EndpointPort, SliceEn
 from meshproxy.resources.service import ServicePort
 from meshproxy.resources.workload import DEFAULT_WEIGHT
 
+NO_PORT = ServicePort(port=0)
+"""The port of a headless Service that has none, and whose endpoints have names all the same."""
+
 
 class Candidate(NamedTuple):
     """An endpoint of one Service port, with its conditions. `for_zones` are an EndpointSlice's hints."""
@@ -68,12 +71,11 @@ class EndpointIndex:
         wanted = selector.items()
         return [workload for workload in matching if wanted <= workload.metadata.labels.items()]
 
-    def candidates(self, service: Service, index: int, workloads: Iterable[Workload]) -> tuple[Candidate, ...]:
-        """The endpoints of port number `index`, each address once: a ready one goes before one that is not."""
-        port = service.spec.ports[index]
+    def candidates(self, service: Service, port: ServicePort, workloads: Iterable[Workload]) -> tuple[Candidate, ...]:
+        """The endpoints of `port`, each address once: a ready one goes before one that is not."""
         found: dict[SocketAddress, Candidate] = {}
         for candidate in (
-            *self._from_workloads(service, index, workloads),
+            *self._from_workloads(service, port, workloads),
             *self._from_slices(service, port),
             *self._from_endpoints(service, port),
         ):
@@ -90,8 +92,9 @@ class EndpointIndex:
                 yield from slices
         yield from (each for key, each in self._endpoints.items() if key not in known)
 
-    def _from_workloads(self, service: Service, index: int, workloads: Iterable[Workload]) -> Iterator[Candidate]:
-        port = service.spec.ports[index]
+    def _from_workloads(
+        self, service: Service, port: ServicePort, workloads: Iterable[Workload]
+    ) -> Iterator[Candidate]:
         target = port.target_port or port.port
         for workload in workloads:
             spec = workload.spec
@@ -141,6 +144,8 @@ class EndpointIndex:
 
 
 def _port_number(ports: Iterable[EndpointPort], wanted: ServicePort) -> int | None:
+    if wanted is NO_PORT:
+        return NO_PORT.port
     for port in ports:
         if port.name == wanted.name and port.protocol is wanted.protocol:
             return port.port

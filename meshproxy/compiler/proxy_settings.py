@@ -12,7 +12,7 @@ from meshproxy.resources import ObjectMeta, Proxy
 from meshproxy.resources import proxy as resources
 from meshproxy.resources.identity import IdentityConsul, ProxyIdentity
 from meshproxy.snapshot.identity import FromCA, FromConsul, FromFiles, IdentitySettings
-from meshproxy.snapshot.model import AccessLog, ProxySettings
+from meshproxy.snapshot.model import AccessLog, DNSSettings, ProxySettings
 
 DEFAULT_PROXY = Proxy(api_version="meshproxy.dev/v1", kind="Proxy", metadata=ObjectMeta(name="meshproxy"))
 """What is compiled with where no Proxy is written."""
@@ -27,6 +27,7 @@ class Environment(NamedTuple):
     service_cidr6: IPv6Network | None
     node_port_addresses: tuple[str, ...]
     admin: SocketAddress
+    dns: SocketAddress | None
     ingress: SocketAddress
 
 
@@ -47,6 +48,17 @@ def settings_of(proxy: Proxy, hostname: str) -> ProxySettings:
         log_level=spec.log.level,
         identity=_identity_of(spec.identity, proxy.metadata.namespace) if spec.identity is not None else None,
         access_log=_access_log(spec.access_log) if spec.access_log is not None else None,
+        dns=_dns_of(spec.dns) if spec.dns is not None else None,
+    )
+
+
+def _dns_of(dns: resources.DNS) -> DNSSettings:
+    return DNSSettings(
+        address=SocketAddress.parse(dns.address),
+        domain=dns.domain,
+        ttl=int(dns.ttl),
+        upstreams=tuple(SocketAddress.parse(each, resources.DNS_PORT) for each in dns.upstreams),
+        timeout=float(dns.timeout),
     )
 
 
@@ -97,5 +109,6 @@ def environment_of(proxy: Proxy, settings: ProxySettings) -> Environment:
         service_cidr6=IPv6Network(spec.service_cidr6) if spec.service_cidr6 else None,
         node_port_addresses=spec.node_port_addresses,
         admin=settings.admin,
+        dns=settings.dns.address if settings.dns is not None else None,
         ingress=SocketAddress.parse(spec.ingress.address),
     )

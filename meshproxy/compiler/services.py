@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.names import NamespacedName
 from meshproxy.compiler.app_protocols import protocol_of
 from meshproxy.compiler.diagnostics import Diagnostics
-from meshproxy.compiler.endpoint_slices import Candidate, EndpointIndex
+from meshproxy.compiler.endpoint_slices import NO_PORT, Candidate, EndpointIndex
 from meshproxy.compiler.http_policies import http_listener
 from meshproxy.compiler.node_ports import NodePorts
 from meshproxy.compiler.policies import PolicyIndex, apply_policy
 from meshproxy.compiler.priorities import not_ready, on_node, usable
 from meshproxy.compiler.proxy_settings import Environment
-from meshproxy.compiler.virtual_ips import VirtualIPs, family_of, is_headless
+from meshproxy.compiler.virtual_ips import VirtualIPs, family_of, headless_families, is_headless
 from meshproxy.resources import Proxy, Service, Workload
 from meshproxy.resources.service import (
     IPFamily,
@@ -83,7 +85,11 @@ def compile_service(service: Service, context: Context, parts: Parts) -> None:
             compiled = _PortCompiler(service, index, workloads, context, parts)
             ports.append(compiled.compile())
             left_out.update((endpoint.id, endpoint) for endpoint in compiled.not_ready)
-    parts.views.append(_view(service, context, tuple(ports), tuple(left_out.values())))
+    view = _view(service, context, tuple(ports), tuple(left_out.values()))
+    if is_headless(service) and not ports:
+        candidates = context.endpoints.candidates(service, NO_PORT, workloads)
+        view = msgspec.structs.replace(view, hosts=usable(candidates, service.spec, context.environment))
+    parts.views.append(view)
 
 
 class _PortCompiler:
@@ -96,7 +102,7 @@ class _PortCompiler:
         self._context = context
         self._parts = parts
         self._policy = context.policies.of(service.key, self._port.name)
-        self._candidates = context.endpoints.candidates(service, index, workloads)
+        self._candidates = context.endpoints.candidates(service, self._port, workloads)
         self._base_name = cluster_name(service, self._port)
         self._table = context.tables.get((service.key, index))
         self.not_ready = not_ready(self._candidates, service.spec)
@@ -104,6 +110,9 @@ class _PortCompiler:
     def compile(self) -> ServicePortView:
         families = self._families()
         cluster = self._cluster(families[0], local=False)
+        if is_headless(self._service):  # which has no listener to ask for the other family's endpoints, but names
+            for family in families[1:]:
+                self._cluster(family, local=False)
         for role, address, local in self._addresses():
             self._add_listener(role, address, self._cluster(family_of(address.host), local=local))
         port = self._port
@@ -118,7 +127,7 @@ class _PortCompiler:
 
     def _families(self) -> list[IPFamily]:
         ips = self._context.virtual_ips.get(self._service.key, ())
-        return [family_of(ip) for ip in ips] or list(self._service.spec.ip_families) or [IPFamily.IPV4]
+        return [family_of(ip) for ip in ips] or headless_families(self._service.spec)
 
     # -- clusters ------------------------------------------------------------------------
 

@@ -10,7 +10,9 @@ from meshproxy.base.stable_hash import stable_hash
 from meshproxy.compiler.diagnostics import Diagnostics
 from meshproxy.compiler.proxy_settings import Environment
 from meshproxy.resources import Service
-from meshproxy.resources.service import HEADLESS, IPFamily, IPFamilyPolicy, ServiceType
+from meshproxy.resources.service import HEADLESS, IPFamily, IPFamilyPolicy, ServiceSpec, ServiceType
+
+_DUAL_STACK = (IPFamilyPolicy.PREFER_DUAL_STACK, IPFamilyPolicy.REQUIRE_DUAL_STACK)
 
 VirtualIPs = Mapping[NamespacedName, tuple[str, ...]]
 
@@ -62,11 +64,19 @@ def family_of(address: str) -> IPFamily:
     return IPFamily.IPV6 if ":" in address else IPFamily.IPV4
 
 
+def headless_families(spec: ServiceSpec) -> list[IPFamily]:
+    """Of a Service without virtual IPs: those that are written down, IPv4 without any, both where both are wanted."""
+    families = list(spec.ip_families) or [IPFamily.IPV4]
+    if len(families) == 1 and spec.ip_family_policy in _DUAL_STACK:
+        families.append(IPFamily.IPV6 if families[0] is IPFamily.IPV4 else IPFamily.IPV4)
+    return families
+
+
 def _families(service: Service, environment: Environment, diagnostics: Diagnostics) -> tuple[IPFamily, ...]:
     spec = service.spec
     families = list(spec.ip_families) or [family_of(ip) for ip in explicit_ips(service)] or [IPFamily.IPV4]
     policy = spec.ip_family_policy
-    if len(families) == 1 and policy in (IPFamilyPolicy.PREFER_DUAL_STACK, IPFamilyPolicy.REQUIRE_DUAL_STACK):
+    if len(families) == 1 and policy in _DUAL_STACK:
         second = IPFamily.IPV6 if families[0] is IPFamily.IPV4 else IPFamily.IPV4
         if second is IPFamily.IPV4 or environment.service_cidr6 is not None:
             families.append(second)

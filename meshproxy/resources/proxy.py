@@ -15,6 +15,10 @@ from meshproxy.resources.sources import SourceSpec
 
 DEFAULT_ADMIN_ADDRESS = "127.0.0.1:15000"
 DEFAULT_INGRESS_ADDRESS = "0.0.0.0:80"
+DEFAULT_DNS_ADDRESS = "127.0.0.1:15053"
+DEFAULT_DNS_DOMAIN = "cluster.local"
+DNS_PORT = 53
+"""Of an upstream without a port."""
 DEFAULT_SERVICE_CIDR = "127.96.0.0/12"
 
 
@@ -58,6 +62,20 @@ class IngressListener(Shape, frozen=True, kw_only=True):
     address: str = DEFAULT_INGRESS_ADDRESS
 
 
+class DNS(Shape, frozen=True, kw_only=True):
+    """The DNS server: names of Services are answered, all others forwarded.
+
+    `upstreams` are ``IP`` or ``IP:PORT``, asked in this order; without them those of ``/etc/resolv.conf``
+    are. Each try has `timeout`. `ttl` is how long clients may remember a Service's address.
+    """
+
+    address: str = DEFAULT_DNS_ADDRESS
+    domain: str = DEFAULT_DNS_DOMAIN
+    ttl: Duration = default_duration("5s")
+    upstreams: tuple[str, ...] = ()
+    timeout: Duration = default_duration("1500ms")
+
+
 class ProxySpec(Shape, frozen=True, kw_only=True):
     """Settings of the process.
 
@@ -67,7 +85,7 @@ class ProxySpec(Shape, frozen=True, kw_only=True):
     `trafficDistribution`. `node_port_addresses` are bound for NodePorts. `drain_timeout` bounds
     a graceful stop. `buffer_size`, 4Ki to 4Mi, is how much is read from a peer at once, and so
     what a direction of a connection may hold. `sources` are registries to find resources in, beside the files.
-    Without `identity` there is no mutual TLS.
+    Without `identity` there is no mutual TLS, and without `dns` no DNS server.
     """
 
     workers: int | Literal["auto"] = 1
@@ -78,6 +96,7 @@ class ProxySpec(Shape, frozen=True, kw_only=True):
     zone: str | None = None
     node_port_addresses: tuple[str, ...] = ("0.0.0.0",)
     ingress: IngressListener = IngressListener()
+    dns: DNS | None = None
     drain_timeout: Duration = default_duration("30s")
     buffer_size: Quantity = default_quantity("256Ki")
     log: Log = Log()

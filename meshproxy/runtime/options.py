@@ -16,5 +16,6 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     state_dir: Path | None = None
     workers: int | None = None
     admin: SocketAddress | None = None
+    dns: SocketAddress | None = None
     log_format: str | None = None
     log_level: str | None = None

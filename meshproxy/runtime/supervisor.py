@@ -12,12 +12,13 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from random import Random
+from random import Random, SystemRandom
 
 import msgspec
 
 from meshproxy.admin.server import AdminServer
 from meshproxy.aio.tasks import OwnedTasks
+from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.bind_errors import explain_bind_error
 from meshproxy.base.errors import MeshproxyError
 from meshproxy.base.events import Event, EventType
@@ -25,6 +26,7 @@ from meshproxy.controlplane.control_plane import ControlPlane
 from meshproxy.controlplane.last_good import LastGoodFile
 from meshproxy.controlplane.publisher import Publish
 from meshproxy.controlplane.saved_sources import SavedSources
+from meshproxy.dns.server import DNSServer
 from meshproxy.health.monitor import HealthMonitor
 from meshproxy.identity.keeper import IdentityKeeper
 from meshproxy.identity.sources.surroundings import Surroundings
@@ -66,6 +68,7 @@ class Supervisor:
         control_plane: ControlPlane,
         identity: IdentityKeeper,
         log: EventLog,
+        dns_address: SocketAddress | None,
     ) -> None:
         loop = asyncio.get_running_loop()
         self._overrides = overrides
@@ -77,6 +80,13 @@ class Supervisor:
         self._health = HealthMonitor(
             clock=loop.time, random=Random(), on_changes=self._health_changed, on_event=log.record
         )
+        self._dns = DNSServer(
+            clock=loop.time,
+            random=SystemRandom(),
+            usable=lambda cluster, endpoint: self._health.health_of(cluster, endpoint).usable,
+            on_event=log.record,
+            address=dns_address,
+        )
         self._pool = WorkerPool(
             self._workers,
             self._sockets,
@@ -86,7 +96,7 @@ class Supervisor:
             log.record,
         )
         self._identity = identity
-        parts = Parts(control_plane, self._pool, self._sockets, self._health, identity, self._reports)
+        parts = Parts(control_plane, self._pool, self._sockets, self._health, identity, self._dns, self._reports)
         self._view = RunningProxy(parts, loop.time, self.drain)
         self._admin = AdminServer(self._view, settings.admin, _token(settings))
         self._tasks = OwnedTasks()
@@ -106,6 +116,7 @@ class Supervisor:
         self._tasks.start(self._health.run(), name="health monitor")
         self._tasks.start(self._identity.run(), name="identity")
         self._tasks.start(self._retry_binds(), name="bind retries")
+        self._tasks.start(self._dns.run(), name="DNS")
         pool = self._tasks.start(self._pool.run(), name="worker pool")
         try:
             await self._drained.wait()
@@ -114,6 +125,7 @@ class Supervisor:
             await self._tasks.cancel()
             await self._control_plane.stop()
             self._sockets.close()
+            await self._dns.stop()
             await self._admin.stop()
             self._reports.access_log.close()
 
@@ -128,6 +140,7 @@ class Supervisor:
         self._reports.access_log.configure(snapshot.settings.access_log)
         self._bind()
         self._health.apply(snapshot)
+        self._dns.apply(snapshot)
         for worker, target, reset in publishes:
             self._pool.publish(worker, target, reset=reset)
 
@@ -164,6 +177,7 @@ class Supervisor:
 
     def _health_changed(self, changes: Sequence[tuple[str, str, bool]]) -> None:
         self._pool.change_health(changes)
+        self._dns.health_changed(cluster for cluster, _, _ in changes)
 
     # -- from workers (PoolListener) -----------------------------------------------------
 
@@ -277,7 +291,7 @@ async def _run(options: RunOptions) -> None:
         settings = msgspec.structs.replace(snapshot.settings, **overrides)
         configure_logging(settings.log_format, settings.log_level, sys.stderr)
         identity = _identity_keeper(options, event_log)
-        supervisor = Supervisor(settings, frozenset(overrides), control_plane, identity, event_log)
+        supervisor = Supervisor(settings, frozenset(overrides), control_plane, identity, event_log, options.dns)
         await supervisor.run()
     finally:
         await control_plane.stop()

@@ -9,6 +9,7 @@ from meshproxy.admin.view import ConfigStatus, SourceState, WorkerStatus
 from meshproxy.base.errors import Finding
 from meshproxy.controlplane.control_plane import ControlPlane
 from meshproxy.controlplane.store import SourceStatus
+from meshproxy.dns.server import DNSServer
 from meshproxy.health.monitor import HealthMonitor
 from meshproxy.health.states import Ejections, EndpointHealth
 from meshproxy.identity.keeper import IdentityKeeper
@@ -19,6 +20,7 @@ from meshproxy.runtime.worker_pool import WorkerPool
 from meshproxy.snapshot.messages import RequestCounts
 from meshproxy.snapshot.model import Snapshot
 from meshproxy.telemetry.access_log import AccessLogStatus
+from meshproxy.telemetry.dns import DNSExplanation, DNSReport
 from meshproxy.telemetry.events import RecordedEvent
 from meshproxy.telemetry.metrics import IdentityMetrics, MetricsInput, SourceMetrics
 from meshproxy.telemetry.prometheus import render
@@ -34,6 +36,7 @@ class Parts(NamedTuple):
     sockets: ListenerSockets
     health: HealthMonitor
     identity: IdentityKeeper
+    dns: DNSServer
     reports: Reports
 
 
@@ -42,7 +45,7 @@ class RunningProxy:
 
     def __init__(self, parts: Parts, clock: Callable[[], float], drain: Callable[[], None]) -> None:
         self._control_plane, self._pool, self._sockets, self._health = parts[:4]
-        self._identity, self._reports = parts[4:]
+        self._identity, self._dns, self._reports = parts[4:]
         self._clock = clock
         self._drain = drain
         self._started_at = clock()
@@ -130,6 +133,12 @@ class RunningProxy:
     def identity(self) -> IdentityStatus | None:
         return self._identity.status()
 
+    def dns(self) -> DNSReport | None:
+        return self._dns.report()
+
+    def explain_name(self, name: str, kind: str) -> DNSExplanation:
+        return self._dns.explain(name, kind)
+
     def diagnostics(self) -> tuple[Finding, ...]:
         return self._control_plane.diagnostics()
 
@@ -167,6 +176,7 @@ class RunningProxy:
                 last_good=self._control_plane.state.last_good,
                 sources=tuple(map(self._metrics_of, self._control_plane.source_statuses())),
                 identity=_identity_metrics(self._identity.status()),
+                dns=self._dns.report(),
             )
         )
 

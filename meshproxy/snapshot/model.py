@@ -222,7 +222,8 @@ class ServicePortView(Value, frozen=True, kw_only=True):
 class ServiceView(Value, frozen=True, kw_only=True):
     """A Service as names and people need it: for `get services`, `describe service` and DNS.
 
-    `not_ready` lists endpoints that get no traffic because a condition says so.
+    `not_ready` lists endpoints that get no traffic because a condition says so. `hosts` are the endpoints of a
+    headless Service that has no ports, which no cluster holds; their port is 0.
     """
 
     namespace: str
@@ -237,6 +238,7 @@ class ServiceView(Value, frozen=True, kw_only=True):
     session_affinity: str = "None"
     policy: str = ""
     not_ready: tuple[Endpoint, ...] = ()
+    hosts: tuple[Endpoint, ...] = ()
 
 
 class WorkloadView(Value, frozen=True, kw_only=True):
@@ -276,6 +278,16 @@ class AccessLog(Value, frozen=True, kw_only=True):
     always_errors: bool = True
 
 
+class DNSSettings(Value, frozen=True, kw_only=True):
+    """The DNS server. No `upstreams` are those of the system; `ttl` and `timeout` are in seconds."""
+
+    address: SocketAddress
+    domain: str = "cluster.local"
+    ttl: int = 5
+    upstreams: tuple[SocketAddress, ...] = ()
+    timeout: float = 1.5
+
+
 class ProxySettings(Value, frozen=True, kw_only=True):
     """What the Proxy document says, with every default filled in."""
 
@@ -292,6 +304,7 @@ class ProxySettings(Value, frozen=True, kw_only=True):
     log_level: str = "info"
     access_log: AccessLog | None = None
     identity: IdentitySettings | None = None
+    dns: DNSSettings | None = None
 
 
 class Snapshot(Value, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ import msgspec
 from meshproxy.snapshot.messages import RequestCounts
 from meshproxy.snapshot.model import Listener, Snapshot
 from meshproxy.telemetry import exposition
+from meshproxy.telemetry.dns import DNSReport
 from meshproxy.telemetry.request_totals import EndpointRequests, FlagKey, RuleKey
 from meshproxy.telemetry.totals import EndpointKey, EndpointTotals, ListenerTotals
 
@@ -76,6 +77,7 @@ class MetricsInput(msgspec.Struct, frozen=True, kw_only=True):
     last_good: str
     sources: tuple[SourceMetrics, ...]
     identity: IdentityMetrics | None = None
+    dns: DNSReport | None = None
 
 
 def listener_labels(listener: Listener) -> str:

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 
 from meshproxy import __version__
 from meshproxy.telemetry import exposition, request_metrics
+from meshproxy.telemetry.dns import DNSReport
 from meshproxy.telemetry.metrics import (
     ENDPOINT,
     LISTENER,
@@ -44,6 +45,14 @@ METRICS: dict[str, Metric] = {
     "meshproxy_certificate_expiration_timestamp_seconds": Metric(
         "gauge", "When a certificate in force expires, in seconds since 1970.", ("kind", "name", "issuer", "serial")
     ),
+    "meshproxy_dns_up": Metric("gauge", "Whether the DNS server listens.", ("address",)),
+    "meshproxy_dns_queries_total": Metric("counter", "DNS queries answered.", ("protocol", "type", "rcode")),
+    "meshproxy_dns_cache_hits_total": Metric("counter", "DNS queries answered from a cache.", ()),
+    "meshproxy_dns_stale_answers_total": Metric("counter", "DNS answers that were too old, for want of others.", ()),
+    "meshproxy_dns_dropped_total": Metric("counter", "DNS queries refused since too many waited.", ()),
+    "meshproxy_dns_forwards_total": Metric("counter", "Answers of a DNS upstream.", ("upstream",)),
+    "meshproxy_dns_forward_failures_total": Metric("counter", "Questions it did not answer.", ("upstream",)),
+    "meshproxy_dns_forward_seconds_total": Metric("counter", "What its answers took together.", ("upstream",)),
     "meshproxy_listener_up": Metric("gauge", "Whether a listener is bound.", LISTENER),
     "meshproxy_listener_active_connections": Metric("gauge", "Open connections or UDP sessions.", LISTENER),
     "meshproxy_listener_connections_total": Metric("counter", "Connections or UDP sessions accepted.", LISTENER),
@@ -107,6 +116,7 @@ def _families(metrics: MetricsInput) -> Iterator[Family]:
     yield _single("meshproxy_descriptor_shortages_total", metrics.shortages)
     yield from _source_families(metrics.sources)
     yield from _identity_families(metrics.identity)
+    yield from _dns_families(metrics.dns)
     yield from _listener_families(metrics)
     yield from _endpoint_families(metrics)
     yield from request_metrics.families(metrics)
@@ -121,6 +131,26 @@ def _identity_families(identity: IdentityMetrics | None) -> Iterator[Family]:
     name = "meshproxy_certificate_expiration_timestamp_seconds"
     labels = METRICS[name].labels
     yield name, [(exposition.labels(labels, each), at) for each, at in identity.expirations.items()]
+
+
+def _dns_families(dns: DNSReport | None) -> Iterator[Family]:
+    if dns is None:
+        return
+    yield _single("meshproxy_dns_up", int(dns.listening), str(dns.address))
+    queries = "meshproxy_dns_queries_total"
+    labels = METRICS[queries].labels
+    yield (
+        queries,
+        [(exposition.labels(labels, (each.protocol, each.type, each.rcode)), each.count) for each in dns.queries],
+    )
+    yield _single("meshproxy_dns_cache_hits_total", dns.cache_hits)
+    yield _single("meshproxy_dns_stale_answers_total", dns.stale)
+    yield _single("meshproxy_dns_dropped_total", dns.dropped)
+    yield _by_label("meshproxy_dns_forwards_total", {each.address: each.answers for each in dns.upstreams})
+    yield _by_label("meshproxy_dns_forward_failures_total", {each.address: each.failures for each in dns.upstreams})
+    seconds = "meshproxy_dns_forward_seconds_total"
+    labels = METRICS[seconds].labels
+    yield seconds, [(exposition.labels(labels, (each.address,)), round(each.seconds, 6)) for each in dns.upstreams]
 
 
 def _single(name: str, value: int, *label_values: str) -> Family:

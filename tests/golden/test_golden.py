@@ -41,8 +41,8 @@ def _essence(snapshot: Snapshot) -> dict[str, object]:
     """What a data plane executes; the views of it have tests of their own."""
     fields = msgspec.to_builtins(snapshot)
     essence = {name: fields[name] for name in ("listeners", "routeTables", "clusters", "assignments") if name in fields}
-    identity = snapshot.settings.identity
-    return essence if identity is None else {"identity": msgspec.to_builtins(identity), **essence}
+    parts = {"identity": snapshot.settings.identity, "dns": snapshot.settings.dns}
+    return {name: msgspec.to_builtins(part) for name, part in parts.items() if part is not None} | essence
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-HEAVY = frozenset({"aiohttp", "yaml", "click", "rich", "prometheus_client", "cryptography"})
+HEAVY = frozenset({"aiohttp", "yaml", "click", "rich", "prometheus_client", "cryptography", "dns"})
 
 
 def test_a_worker_imports_nothing_heavy() -> None:

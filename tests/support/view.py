@@ -36,6 +36,7 @@ from meshproxy.snapshot.routes import (
     VirtualHost,
 )
 from meshproxy.telemetry.access_log import AccessLogStatus
+from meshproxy.telemetry.dns import DNSExplanation, DNSReport
 from meshproxy.telemetry.events import RecordedEvent
 from meshproxy.telemetry.latency import BOUNDS
 from meshproxy.telemetry.request_totals import EndpointRequests, FlagKey, RuleKey
@@ -160,6 +161,7 @@ class FakeView:
         self.rejection = ""
         self.problems: dict[str, str] = {}
         self.drained = 0
+        self.dns_report: DNSReport | None = None
         self.identity_status: IdentityStatus | None = None
         self.log = AccessLogStatus()
         self.requests = {
@@ -214,6 +216,12 @@ class FakeView:
 
     def sources(self) -> tuple[SourceState, ...]:
         return (SourceState(name="files", resources=4, age=7.0, problem=""),)
+
+    def dns(self) -> DNSReport | None:
+        return self.dns_report
+
+    def explain_name(self, name: str, kind: str) -> DNSExplanation:
+        return DNSExplanation(name=name, type=kind, reason="Service default/backend: its virtual IP")
 
     def identity(self) -> IdentityStatus | None:
         return self.identity_status

@@ -9,6 +9,7 @@ from meshproxy.admin.view import ConfigStatus, ProxyView, SourceState, WorkerSta
 from meshproxy.base.errors import Finding
 from meshproxy.identity.status import IdentityStatus
 from meshproxy.telemetry.access_log import AccessLogStatus
+from meshproxy.telemetry.dns import DNSReport
 from meshproxy.telemetry.request_totals import sum_of
 
 
@@ -24,6 +25,7 @@ class StatusDocument(Row, frozen=True, kw_only=True):
     workers: tuple[WorkerStatus, ...]
     sources: tuple[SourceState, ...]
     identity: IdentityStatus | None
+    dns: DNSReport | None
     listeners: int
     failed_listeners: dict[str, str]
     requests: RequestsRow
@@ -44,6 +46,7 @@ def document(view: ProxyView) -> StatusDocument:
         workers=view.workers(),
         sources=view.sources(),
         identity=view.identity(),
+        dns=view.dns(),
         listeners=len(snapshot.listeners),
         failed_listeners=dict(view.listener_problems()),
         requests=requests_row(sum_of(view.rule_requests().values())),

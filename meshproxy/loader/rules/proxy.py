@@ -7,7 +7,7 @@ from ipaddress import ip_address
 
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.errors import Finding
-from meshproxy.loader.rules import access_log, http_policy, identity, sources, values
+from meshproxy.loader.rules import access_log, dns, http_policy, identity, sources, values
 from meshproxy.loader.rules.values import finding
 from meshproxy.resources.proxy import Admin, IngressListener, ProxySpec
 
@@ -32,6 +32,8 @@ def check(spec: ProxySpec) -> Iterator[Finding]:
         yield from identity.check(spec.identity, "spec.identity")
     if spec.access_log is not None:
         yield from access_log.check(spec.access_log)
+    if spec.dns is not None:
+        yield from dns.check(spec.dns)
 
 
 def _network_problem(cidr: str, version: int) -> str | None:

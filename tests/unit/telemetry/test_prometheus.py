@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from meshproxy import __version__
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.snapshot.model import Assignment, Cluster, Endpoint, Listener, Protocol, Snapshot, Transport
+from meshproxy.telemetry.dns import DNSReport, QueryCount, UpstreamReport
 from meshproxy.telemetry.exposition import labels
 from meshproxy.telemetry.metrics import IdentityMetrics, MetricsInput, SourceMetrics
 from meshproxy.telemetry.prometheus import METRICS, render
@@ -76,6 +77,16 @@ def make_input(**fields: Any) -> MetricsInput:
             failures=2,
             expirations={("Identity", "spiffe://mesh.local/ns/default/sa/web", 'CN=a "CA"', "1f"): 1_800_000_000},
         ),
+        "dns": DNSReport(
+            address=SocketAddress("127.0.0.1", 15053),
+            listening=True,
+            domain="cluster.local",
+            queries=(QueryCount(protocol="udp", type="A", rcode="NOERROR", count=9),),
+            cache_hits=8,
+            stale=1,
+            dropped=2,
+            upstreams=(UpstreamReport(address="192.0.2.1:53", answers=3, failures=1, seconds=0.25),),
+        ),
     }
     return MetricsInput(**defaults | fields)
 
@@ -114,6 +125,9 @@ def test_this_process_is_measured_under_the_names_that_all_processes_have() -> N
         ("meshproxy_build_info", [({"version": __version__}, 1)]),
         ("meshproxy_config_info", [({"version": "v2", "last_good": "v1"}, 1)]),
         ("meshproxy_config_rejections_total", [({}, 1)]),
+        ("meshproxy_dns_up", [({"address": "127.0.0.1:15053"}, 1)]),
+        ("meshproxy_dns_queries_total", [({"protocol": "udp", "type": "A", "rcode": "NOERROR"}, 9)]),
+        ("meshproxy_dns_forward_seconds_total", [({"upstream": "192.0.2.1:53"}, 0.25)]),
         ("meshproxy_workers", [({"state": "ready"}, 2), ({"state": "starting"}, 1)]),
         ("meshproxy_worker_restarts_total", [({}, 4)]),
         ("meshproxy_descriptor_shortages_total", [({}, 5)]),

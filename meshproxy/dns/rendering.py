@@ -1,0 +1,111 @@
+"""Records to the bytes of an answer, truncated where they do not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import dns.flags
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdata
+import dns.rdataclass
+import dns.rdatatype
+import dns.rrset
+from dns.rdtypes.ANY.CNAME import CNAME
+from dns.rdtypes.ANY.PTR import PTR
+from dns.rdtypes.ANY.SOA import SOA
+from dns.rdtypes.ANY.TXT import TXT
+from dns.rdtypes.IN.A import A
+from dns.rdtypes.IN.AAAA import AAAA
+from dns.rdtypes.IN.SRV import SRV
+
+from meshproxy.dns import names
+from meshproxy.dns.query import Query, respond
+from meshproxy.dns.zone import Local, Record, Zone
+
+MAX_RECORDS = 1000
+"""In one answer: more are no use to a client, and 65,535 bytes hold 4,000 at best."""
+_ADDRESS_SIZES = {"A": 16, "AAAA": 28}
+"""Bytes of a record whose owner is a pointer (RFC 1035 §4.1.4)."""
+_FRAME = 12 + 4 + 11
+"""Bytes of a header, the rest of a question, and an OPT record."""
+_REFRESH, _RETRY, _EXPIRE = 7200, 1800, 86400
+"""Of a SOA: for secondary servers, which there are none of; CoreDNS' values."""
+
+_IN = dns.rdataclass.IN
+_MAKERS: dict[str, Callable[[str], dns.rdata.Rdata]] = {
+    "A": lambda data: A(_IN, dns.rdatatype.A, data),
+    "AAAA": lambda data: AAAA(_IN, dns.rdatatype.AAAA, data),
+    "CNAME": lambda data: CNAME(_IN, dns.rdatatype.CNAME, dns.name.from_text(data)),
+    "PTR": lambda data: PTR(_IN, dns.rdatatype.PTR, dns.name.from_text(data)),
+    "TXT": lambda data: TXT(_IN, dns.rdatatype.TXT, [data]),
+    "SRV": lambda data: _srv(*data.split()),
+}
+
+
+def _srv(priority: str, weight: str, port: str, target: str) -> dns.rdata.Rdata:
+    return SRV(_IN, dns.rdatatype.SRV, int(priority), int(weight), int(port), dns.name.from_text(target))
+
+
+def render(query: Query, found: Local, zone: Zone, chased: Iterable[dns.rrset.RRset] = (), *, turn: int = 0) -> bytes:
+    """The answer to `query`; `chased` is what an alias led to. `turn` rotates several records of one name."""
+    response = respond(query.message, dns.rcode.NOERROR if found.exists else dns.rcode.NXDOMAIN)
+    response.flags |= dns.flags.AA
+    records = _rotated(found.records, turn)[:MAX_RECORDS]
+    fitting = _fitting(query, records)
+    if fitting < len(records):
+        response.flags |= dns.flags.TC
+        records = records[:fitting]
+    response.answer = [*rrsets(records, zone.ttl, query.name), *chased]
+    if found.records:
+        response.additional = list(rrsets(found.additional[:MAX_RECORDS], zone.ttl, query.name))
+    else:
+        response.authority = [_soa(found.origin, zone)]
+    return fit(response, query.limit)
+
+
+def fit(response: dns.message.Message, limit: int) -> bytes:
+    """The message in at most `limit` bytes: what is only additional goes first, and then TC says so."""
+    wire = response.to_wire(max_size=limit, prefer_truncation=True)
+    if response.additional and wire[2] & dns.flags.TC >> 8:
+        response.additional = []
+        wire = response.to_wire(max_size=limit, prefer_truncation=True)
+    return wire
+
+
+def render_failure(query: Query, rcode: dns.rcode.Rcode) -> bytes:
+    """An answer that holds nothing but `rcode`."""
+    return respond(query.message, rcode).to_wire()
+
+
+def _rotated(records: Sequence[Record], turn: int) -> Sequence[Record]:
+    start = turn % len(records) if records else 0
+    return (*records[start:], *records[:start])
+
+
+def _fitting(query: Query, records: Sequence[Record]) -> int:
+    """How many of `records` fit, if they are addresses of one name; a client that sees TC asks again by TCP."""
+    size = _ADDRESS_SIZES.get(records[0].type) if records else None
+    if size is None:
+        return len(records)
+    room = query.limit - _FRAME - sum(len(each) + 1 for each in query.name.labels)
+    return min(len(records), max(0, room // size))
+
+
+def rrsets(records: Iterable[Record], ttl: int, asked: dns.name.Name | None = None) -> Iterator[dns.rrset.RRset]:
+    """Records by owner and type, in their order. A name is spelled as it was `asked` for (RFC 4343 §4.1)."""
+    grouped: dict[tuple[str, str], list[dns.rdata.Rdata]] = {}
+    for owner, kind, data in records:
+        grouped.setdefault((owner, kind), []).append(_MAKERS[kind](data))
+    for (owner, _), rdatas in grouped.items():
+        name = dns.name.from_text(owner)
+        yield dns.rrset.from_rdata_list(asked if asked == name else name, ttl, rdatas)
+
+
+def _soa(origin: names.Labels, zone: Zone) -> dns.rrset.RRset:
+    """Who says that there is nothing, and for how long: the SOA's TTL and minimum are one (RFC 2308 §3, §5)."""
+    owner = dns.name.from_text(names.text_of(origin))
+    server, mailbox = (dns.name.from_text(f"{each}.{owner}") for each in ("ns.dns", "hostmaster"))
+    soa = SOA(_IN, dns.rdatatype.SOA, server, mailbox, zone.serial, _REFRESH, _RETRY, _EXPIRE, zone.ttl)
+    return dns.rrset.from_rdata(owner, zone.ttl, soa)
