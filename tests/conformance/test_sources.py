@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import socket
+import subprocess
+import sys
+import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -14,13 +18,16 @@ import pytest
 
 from meshproxy.registry.consul.agent import ConsulAgent
 from meshproxy.registry.consul.catalog import CatalogSource
+from meshproxy.registry.docker.source import DockerContainers
 from meshproxy.registry.files import FilesSource
 from meshproxy.registry.memory import MemorySource
 from meshproxy.resources import ObjectMeta, Workload
-from meshproxy.resources.sources import ConsulSource
+from meshproxy.resources.sources import ConsulSource, DockerSource
 from meshproxy.resources.update import Source, SourceUpdate
 from meshproxy.resources.workload import WorkloadSpec
 from tests.support.consul import ConsulServer
+from tests.support.docker import listed, make_container
+from tests.support.docker_engine import ORDERS
 
 DEADLINE = 10
 
@@ -88,16 +95,50 @@ class ConsulRegistry(Registry):
         return workload.removesuffix(".node-1")
 
 
+class DockerRegistry(Registry):
+    """An engine in a process of its own: the sockets of its connections are not counted here."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        command = (sys.executable, "-m", "tests.support.docker_engine", str(path))
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == b"ready\n"
+        spec = DockerSource(endpoint=f"unix://{path}")
+        self.source = DockerContainers("docker", spec, "", random.Random(1).random, time.monotonic)  # noqa: TID251
+
+    def set(self, *names: str) -> None:
+        body = json.dumps([listed(make_container(name, id=name)) for name in names])
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(self._path))
+            head = f"PUT {ORDERS} HTTP/1.1\r\nHost: engine\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+            connection.sendall(head.encode() + body.encode())
+            assert connection.recv(12) == b"HTTP/1.1 200"
+
+    def stop(self) -> None:
+        self._process.communicate(timeout=DEADLINE)
+
+
+@pytest.fixture
+def docker_registry(tmp_path: Path) -> Iterator[DockerRegistry]:
+    made = DockerRegistry(tmp_path / "docker.sock")
+    yield made
+    made.stop()
+
+
 @pytest.fixture(scope="session")
 def consul_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConsulServer]:
     with ConsulServer(tmp_path_factory.mktemp("consul")) as server:
         yield server
 
 
-@pytest.fixture(params=["files", "memory", "consul"])
+@pytest.fixture(params=["files", "memory", "consul", "docker"])
 def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Registry:
     if request.param == "consul":
         return ConsulRegistry(request.getfixturevalue("consul_server"))
+    if request.param == "docker":
+        docker: DockerRegistry = request.getfixturevalue("docker_registry")
+        return docker
     return FilesRegistry(tmp_path) if request.param == "files" else MemoryRegistry()
 
 

@@ -52,6 +52,12 @@ class Inventory:
         """Everything has to be asked anew."""
         self._all_unseen = True
 
+    def begin_again(self) -> None:
+        """Events were missed: everything has to be asked anew, and what is missing then was not seen to end."""
+        self._all_unseen = True
+        self._unseen.clear()
+        self._settling.clear()
+
     def next_look(self, now: float) -> float | None:
         """Seconds until something has to be asked: 0 for now, None for when something happens."""
         if self._all_unseen or self._unseen:

@@ -62,7 +62,7 @@ class DockerContainers:
 
     async def run(self, emit: Callable[[SourceUpdate], None]) -> None:
         while True:
-            self._inventory.look_again()
+            self._inventory.begin_again()
             try:
                 async with DockerClient(self._source) as client:
                     await self._follow(client, emit)
