@@ -35,10 +35,13 @@ class Registries:
         # Who has no Consul does not wait for its libraries.
         from meshproxy.registry.consul.agent import ConsulAgent
         from meshproxy.registry.consul.catalog import CatalogSource
+        from meshproxy.registry.consul.kv import KVSource
 
         token = os.environ.get(CONSUL_TOKEN, "")
         if consul.catalog:
             yield CatalogSource(name, consul, ConsulAgent(consul, token), self._random)
+        if consul.kv is not None:
+            yield KVSource(f"{name}/kv", consul, consul.kv, ConsulAgent(consul, token), self._random)
 
 
 def _own_container_id() -> str:

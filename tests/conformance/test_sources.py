@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -18,11 +18,12 @@ import pytest
 
 from meshproxy.registry.consul.agent import ConsulAgent
 from meshproxy.registry.consul.catalog import CatalogSource
+from meshproxy.registry.consul.kv import KVSource
 from meshproxy.registry.docker.source import DockerContainers
 from meshproxy.registry.files import FilesSource
 from meshproxy.registry.memory import MemorySource
 from meshproxy.resources import ObjectMeta, Workload
-from meshproxy.resources.sources import ConsulSource, DockerSource
+from meshproxy.resources.sources import ConsulKV, ConsulSource, DockerSource
 from meshproxy.resources.update import Source, SourceUpdate
 from meshproxy.resources.workload import WorkloadSpec
 from tests.support.consul import ConsulServer
@@ -39,6 +40,11 @@ def make_workload(name: str) -> Workload:
         metadata=ObjectMeta(name=name),
         spec=WorkloadSpec(address="10.0.0.1"),
     )
+
+
+def manifest(*names: str) -> str:
+    items = [msgspec.to_builtins(make_workload(name)) for name in names]
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
 
 
 class Registry(ABC):
@@ -62,9 +68,8 @@ class FilesRegistry(Registry):
         self.source = FilesSource([directory])
 
     def set(self, *names: str) -> None:
-        items = [msgspec.to_builtins(make_workload(name)) for name in names]
         new = self._path.with_suffix(".new")
-        new.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+        new.write_text(manifest(*names))
         new.replace(self._path)
 
 
@@ -93,6 +98,18 @@ class ConsulRegistry(Registry):
 
     def called(self, workload: str) -> str:
         return workload.removesuffix(".node-1")
+
+
+class ConsulKVRegistry(Registry):
+    def __init__(self, server: ConsulServer) -> None:
+        self._server = server
+        server.clear()
+        spec = ConsulSource(address=server.address)
+        kv = ConsulKV(prefix="mesh")
+        self.source = KVSource("consul/kv", spec, kv, ConsulAgent(spec), random.Random(1).random)
+
+    def set(self, *names: str) -> None:
+        self._server.put("/v1/kv/mesh/all", manifest(*names).encode())
 
 
 class DockerRegistry(Registry):
@@ -132,14 +149,18 @@ def consul_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConsulSe
         yield server
 
 
-@pytest.fixture(params=["files", "memory", "consul", "docker"])
-def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Registry:
-    if request.param == "consul":
-        return ConsulRegistry(request.getfixturevalue("consul_server"))
-    if request.param == "docker":
-        docker: DockerRegistry = request.getfixturevalue("docker_registry")
-        return docker
-    return FilesRegistry(tmp_path) if request.param == "files" else MemoryRegistry()
+MAKERS: dict[str, Callable[[pytest.FixtureRequest], Registry]] = {
+    "files": lambda request: FilesRegistry(request.getfixturevalue("tmp_path")),
+    "docker": lambda request: request.getfixturevalue("docker_registry"),
+    "memory": lambda request: MemoryRegistry(),
+    "consul": lambda request: ConsulRegistry(request.getfixturevalue("consul_server")),
+    "consul/kv": lambda request: ConsulKVRegistry(request.getfixturevalue("consul_server")),
+}
+
+
+@pytest.fixture(params=MAKERS)
+def registry(request: pytest.FixtureRequest) -> Registry:
+    return MAKERS[request.param](request)
 
 
 class Listener:

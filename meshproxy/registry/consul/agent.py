@@ -70,7 +70,7 @@ class ConsulAgent:
         except (ACLPermissionDenied, ACLDisabled) as error:
             hint = "tokenFile must hold a token with the rights for this"
             raise ConsulError(f"{self.address} denies it: {_brief(error)}; {hint}") from error
-        except (ConsulException, ValueError) as error:
+        except (ConsulException, ValueError, RecursionError) as error:
             raise ConsulError(f"{self.address} answered: {_brief(error)}") from error
 
     async def close(self) -> None:

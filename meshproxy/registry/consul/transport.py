@@ -29,7 +29,7 @@ Params = list[tuple[str, Any]]
 class Transport(HTTPClient):  # type: ignore[misc] # py-consul has no types
     """py-consul's `HTTPClient`, asynchronous. `token` gives the ACL token of each request, empty for none.
 
-    Raises `aiohttp.ClientError`, `OSError` (of files, too) and `TimeoutError`.
+    Raises `aiohttp.ClientError`, `OSError` (of files, too), `TimeoutError` and `UnicodeDecodeError`.
     """
 
     def __init__(self, spec: ConsulSource, token: Callable[[], str]) -> None:
@@ -105,7 +105,9 @@ class Transport(HTTPClient):  # type: ignore[misc] # py-consul has no types
             allow_redirects=False,
         ) as answer:
             body = await _read(answer)
-            return callback(Response(answer.status, answer.headers, body))
+            # What is not UTF-8 is no JSON (RFC 8259 §8.1); of an error's reason the rest is worth reading.
+            text = body.decode(errors="strict" if answer.status < 400 else "replace")
+            return callback(Response(answer.status, answer.headers, text))
 
     def _connect(self) -> aiohttp.ClientSession:
         connector: aiohttp.BaseConnector

@@ -11,7 +11,8 @@ import pytest
 
 from meshproxy.registry.consul.agent import ConsulAgent
 from meshproxy.registry.consul.catalog import CatalogSource
-from meshproxy.resources.sources import ConsulSource
+from meshproxy.registry.consul.kv import KVSource
+from meshproxy.resources.sources import ConsulKV, ConsulSource
 from meshproxy.resources.update import Source
 from tests.support.consul import ConsulServer
 from tests.support.sources import Heard
@@ -55,5 +56,17 @@ def follow(listen: Listen) -> Follow:
     def start(**fields: Any) -> Heard:
         spec = ConsulSource(**fields)
         return listen(CatalogSource("consul", spec, ConsulAgent(spec), random.Random(1).random))
+
+    return start
+
+
+@pytest.fixture
+def follow_kv(listen: Listen) -> Follow:
+    """Runs a source of the keys under ``mesh`` for a `ConsulSource` of these fields."""
+
+    def start(**fields: Any) -> Heard:
+        spec = ConsulSource(**fields)
+        kv = ConsulKV(prefix="mesh")
+        return listen(KVSource("consul/kv", spec, kv, ConsulAgent(spec), random.Random(1).random))
 
     return start
