@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 import msgspec
@@ -128,8 +128,8 @@ class ProxyView(Protocol):
         """Seconds since the start."""
         ...
 
-    def metrics(self) -> bytes:
-        """Prometheus' text format."""
+    def metrics(self) -> Iterator[bytes]:
+        """Prometheus' text format, in pieces; the values are of the moment of the first."""
         ...
 
     def drain(self) -> None:

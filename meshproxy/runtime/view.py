@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from meshproxy.admin.view import ConfigStatus, SourceState, WorkerStatus
@@ -154,7 +154,7 @@ class RunningProxy:
             return "no worker is up"
         return ""
 
-    def metrics(self) -> bytes:
+    def metrics(self) -> Iterator[bytes]:
         unusable = frozenset((cluster, endpoint) for cluster, endpoint, _ in self._health.unusable())
         log = self._reports.access_log.status()
         return render(

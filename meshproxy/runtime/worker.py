@@ -46,7 +46,7 @@ from meshproxy.telemetry.logs import configure_logging
 
 REPORT_INTERVAL = 1.0
 """Seconds between reports of statistics."""
-ACCESS_INTERVAL = 0.2
+ACCESS_INTERVAL = 0.1
 """Seconds between reports of finished requests."""
 AFFINITY_INTERVAL = 0.1
 """Seconds between reports of newly bound clients."""

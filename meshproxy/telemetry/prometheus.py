@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain
+from itertools import chain, islice
 from operator import add, attrgetter
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -22,6 +22,9 @@ from meshproxy.telemetry.metrics import (
     listener_labels,
 )
 from meshproxy.telemetry.totals import EndpointTotals, ListenerTotals
+
+PIECE = 1000
+"""Lines in a piece."""
 
 METRICS: dict[str, Metric] = {
     "meshproxy_build_info": Metric("gauge", "The version, as a label; always 1.", ("version",)),
@@ -92,12 +95,17 @@ _ENDPOINT_FIELDS = {
 }
 
 
-def render(metrics: MetricsInput) -> bytes:
-    """The exposition, Prometheus text format 0.0.4, with this process's own ``process_…`` metrics at its end."""
+def render(metrics: MetricsInput) -> Iterator[bytes]:
+    """The exposition, Prometheus text format 0.0.4, with this process's own ``process_…`` metrics at its end.
+
+    In pieces of about a millisecond: with 10,000 endpoints there are some hundreds.
+    """
     lines = chain.from_iterable(
         exposition.family(name, METRICS[name].kind, METRICS[name].help, samples) for name, samples in _families(metrics)
     )
-    return "".join(lines).encode() + _of_this_process()
+    while piece := "".join(islice(lines, PIECE)):
+        yield piece.encode()
+    yield _of_this_process()
 
 
 def _of_this_process() -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from meshproxy.admin.view import ConfigStatus, SourceState, WorkerStatus
 from meshproxy.base.addresses import SocketAddress
@@ -247,8 +247,9 @@ class FakeView:
     def not_ready_reason(self) -> str:
         return self.reason
 
-    def metrics(self) -> bytes:
-        return b"meshproxy_up 1\n"
+    def metrics(self) -> Iterator[bytes]:
+        yield b"meshproxy_up 1\n"
+        yield b"meshproxy_down 0\n"
 
     def drain(self) -> None:
         self.drained += 1

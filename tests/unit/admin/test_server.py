@@ -89,7 +89,7 @@ async def test_the_other_documents(server: AdminServer, path: str) -> None:
 
 
 async def test_metrics_and_index(server: AdminServer) -> None:
-    assert await ask(server, "/metrics") == (200, "meshproxy_up 1\n")
+    assert await ask(server, "/metrics") == (200, "meshproxy_up 1\nmeshproxy_down 0\n")
     status, text = await ask(server, "/")
     assert (status, "/api/v1/services" in text) == (200, True)
 

@@ -14,7 +14,7 @@ from meshproxy.snapshot.model import Assignment, Cluster, Endpoint, Listener, Pr
 from meshproxy.telemetry.dns import DNSReport, QueryCount, UpstreamReport
 from meshproxy.telemetry.exposition import labels
 from meshproxy.telemetry.metrics import IdentityMetrics, MetricsInput, SourceMetrics
-from meshproxy.telemetry.prometheus import METRICS, render
+from meshproxy.telemetry.prometheus import METRICS, PIECE, render
 from meshproxy.telemetry.request_totals import EndpointRequests, RuleKey
 from meshproxy.telemetry.totals import EndpointTotals, ListenerTotals
 from tests.support.view import make_counts
@@ -91,8 +91,12 @@ def make_input(**fields: Any) -> MetricsInput:
     return MetricsInput(**defaults | fields)
 
 
+def rendered(**fields: Any) -> str:
+    return b"".join(render(make_input(**fields))).decode()
+
+
 def families(**fields: Any) -> dict[str, Family]:
-    text = render(make_input(**fields)).decode()
+    text = rendered(**fields)
     return {family.name: family for family in text_string_to_metric_families(text)}
 
 
@@ -182,14 +186,14 @@ def test_labels() -> None:
 
 def test_large_counters_are_exact() -> None:
     totals = EndpointTotals(sent=2**60 + 1)
-    assert f" {2**60 + 1}\n" in render(make_input(endpoints={("c", ENDPOINT): totals})).decode()
+    assert f" {2**60 + 1}\n" in rendered(endpoints={("c", ENDPOINT): totals})
 
 
 def test_the_number_of_series_is_that_of_endpoints() -> None:
     def count(endpoints: int) -> int:
         made = (Endpoint(address=SocketAddress("10.0.0.1", port)) for port in range(1, endpoints + 1))
-        text = render(make_input(snapshot=make_snapshot(*made), endpoint_requests={}, ejections={}))
-        return text.count(b"\nmeshproxy_endpoint_")
+        text = rendered(snapshot=make_snapshot(*made), endpoint_requests={}, ejections={})
+        return text.count("\nmeshproxy_endpoint_")
 
     per_endpoint = sum(name.startswith("meshproxy_endpoint_") for name in METRICS)
     per_endpoint -= 5  # those of requests and ejections: see test_request_metrics
@@ -209,3 +213,11 @@ def test_the_identity() -> None:
     assert values("meshproxy_identity_changes_total") == [({"source": "ca"}, 3)]
     assert values("meshproxy_identity_failures_total") == [({"source": "ca"}, 2)]
     assert "meshproxy_identity_up" not in families(identity=None)
+
+
+def test_it_comes_in_pieces_of_bounded_size() -> None:
+    made = (Endpoint(address=SocketAddress("10.0.0.1", port)) for port in range(1, 3001))
+    pieces = list(render(make_input(snapshot=make_snapshot(*made))))
+    assert len(pieces) > 10
+    assert max(piece.count(b"\n") for piece in pieces[:-1]) <= 2 * PIECE
+    assert all(piece.endswith(b"\n") for piece in pieces)

@@ -51,7 +51,7 @@ def series(name: str, **fields: Any) -> list[tuple[dict[str, str], float]]:
     """(labels, value) of every series, as Prometheus' own parser reads them."""
     return [
         (sample.labels, sample.value)
-        for family in text_string_to_metric_families(render(make_input(**fields)).decode())
+        for family in text_string_to_metric_families(b"".join(render(make_input(**fields))).decode())
         for sample in family.samples
         if sample.name == name
     ]
