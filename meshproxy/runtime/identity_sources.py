@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from meshproxy.identity.sources.api import IdentitySource
 from meshproxy.identity.sources.ca import CAIdentitySource
+from meshproxy.identity.sources.consul import ConsulIdentitySource
+from meshproxy.identity.sources.consul_agent import ConsulAgent
 from meshproxy.identity.sources.files import FilesIdentitySource
 from meshproxy.identity.sources.surroundings import Surroundings
 from meshproxy.identity.svid import Wanted
-from meshproxy.snapshot.identity import FromCA, FromFiles, IdentitySettings
+from meshproxy.runtime.sources import CONSUL_TOKEN
+from meshproxy.snapshot.identity import FromCA, FromConsul, FromFiles, IdentitySettings
 
 
 class IdentitySources:
@@ -26,4 +30,6 @@ class IdentitySources:
                 return FilesIdentitySource(settings.source, wanted, self._surroundings.wall_clock)
             case FromCA():
                 return CAIdentitySource(settings.source, wanted, self._surroundings, self._state_dir)
-        raise NotImplementedError(settings.source)
+            case FromConsul():
+                agent = ConsulAgent(settings.source, os.environ.get(CONSUL_TOKEN, ""))
+                return ConsulIdentitySource(agent, wanted, self._surroundings)

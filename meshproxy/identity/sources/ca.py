@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -35,6 +36,9 @@ _MAGIC = b"meshproxy identity 1\n"
 
 _log = logging.getLogger(__name__)
 
+MakeClient = Callable[[str, str, Identity | None, str], CAClient]
+"""`CAClient`, or what a test that has no time for TLS has instead."""
+
 
 class Saved(msgspec.Struct, frozen=True, kw_only=True):
     """`pending_key` is one that has no certificate yet: a token belongs to the first key that it came with.
@@ -50,8 +54,16 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
 class CAIdentitySource:
     """Implements `sources.api.IdentitySource`. Without `state_dir` the identity does not outlive the process."""
 
-    def __init__(self, ca: FromCA, wanted: Wanted, surroundings: Surroundings, state_dir: Path | None) -> None:
+    def __init__(
+        self,
+        ca: FromCA,
+        wanted: Wanted,
+        surroundings: Surroundings,
+        state_dir: Path | None,
+        make_client: MakeClient = CAClient,
+    ) -> None:
         self._ca = ca
+        self._make_client = make_client
         self._wanted = wanted
         self._surroundings = surroundings
         self._file = SealedFile(state_dir / FILE_NAME, _MAGIC, "the identity") if state_dir is not None else None
@@ -116,19 +128,17 @@ class CAIdentitySource:
         if self._ca.token_file and Path(self._ca.token_file).exists():
             clients.append(self._client(None, read_file(Path(self._ca.token_file)).decode(errors="replace").strip()))
         if not clients:
-            token = (
-                f"the token file {self._ca.token_file} is not there" if self._ca.token_file else "there is no tokenFile"
-            )
-            raise IdentityError(
-                f"no certificate is valid, and {token}; make a token: meshproxy ca token {self._wanted.service_account}"
-            )
+            file = self._ca.token_file
+            token = f"the token file {file} is not there" if file else "there is no tokenFile"
+            account = f"{self._wanted.namespace}/{self._wanted.service_account}"
+            raise IdentityError(f"no certificate is valid, and {token}; make a token: meshproxy ca token {account}")
         return clients
 
     def _client(self, identity: Identity | None, token: str = "") -> CAClient:
         roots = read_file(Path(self._ca.roots)).decode(errors="replace")
         if self._saved.identity is not None:
             roots += self._saved.identity.trust_bundle
-        return CAClient(self._ca.url, roots, identity, token)
+        return self._make_client(self._ca.url, roots, identity, token)
 
     def _accept(self, chain: str, key: str, roots: str, obtained_at: float) -> Identity:
         """Use what the CA has answered, once it has passed the same rules as any identity."""

@@ -44,10 +44,12 @@ class CAClient:
     def __init__(self, url: str, roots: str, identity: Identity | None, token: str = "") -> None:
         self._url = url
         self._token = token
+        # Not create_default_context: that trusts the whole Web where `roots` is empty.
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         try:
-            self._context = ssl.create_default_context(cadata=roots)
-        except ssl.SSLError as error:
-            raise IdentityError(f"the roots that vouch for {url} cannot be read: {error.reason or error}") from None
+            self._context.load_verify_locations(cadata=roots)
+        except (ssl.SSLError, ValueError):
+            raise IdentityError(f"the roots that vouch for {url} are not certificates in PEM") from None
         if identity is not None and not token:
             load_certificate(self._context, identity.certificate_chain, identity.private_key)
 

@@ -2,53 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
-from meshproxy.identity.sources.api import Trouble
 from meshproxy.identity.sources.files import FilesIdentitySource
 from meshproxy.identity.svid import Wanted
-from meshproxy.snapshot.identity import FromFiles, Identity
+from meshproxy.snapshot.identity import FromFiles
 from tests.support.certificates import Issued, TestCA, service_account
 from tests.support.clock import FakeWallClock
+from tests.support.identity import RunningSource
 
-DEADLINE = 10
 WEB = service_account("web")
 CA = TestCA(intermediate=True)
 
 
-class Watched:
-    """A source that runs, and what it emitted."""
+class Watched(RunningSource):
+    """A files source that runs."""
 
     def __init__(self, files: FromFiles, clock: FakeWallClock) -> None:
-        self.source = FilesIdentitySource(files, Wanted(service_account="web", namespace="default"), clock)
-        self.found: asyncio.Queue[Identity | Trouble] = asyncio.Queue()
-        self.task = asyncio.get_running_loop().create_task(self.source.run(self.found.put_nowait))
-
-    async def next(self) -> Identity | Trouble:
-        async with asyncio.timeout(DEADLINE):
-            return await self.found.get()
-
-    async def identity(self) -> Identity:
-        found = await self.next()
-        assert isinstance(found, Identity), found
-        return found
+        super().__init__(FilesIdentitySource(files, Wanted(service_account="web", namespace="default"), clock))
 
     async def until_serial(self, issued: Issued) -> None:
         """Take what comes until this certificate does."""
-        async with asyncio.timeout(DEADLINE):
-            while True:
-                found = await self.found.get()
-                if isinstance(found, Identity) and found.serial == issued.serial:
-                    return
-
-    async def trouble(self) -> str:
-        found = await self.next()
-        assert isinstance(found, Trouble), found
-        return found.message
+        while (await self.until_identity()).serial != issued.serial:
+            pass
 
 
 Watch = Callable[..., Watched]
@@ -65,8 +44,7 @@ async def watch() -> AsyncIterator[Watch]:
 
     yield start
     for each in running:
-        each.task.cancel()
-        await asyncio.gather(each.task, return_exceptions=True)
+        await each.stop()
 
 
 def write(directory: Path, issued: Issued, *names: str) -> None:
