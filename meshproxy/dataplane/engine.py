@@ -154,6 +154,7 @@ class DataPlane:
         router: Router[RuleAction] = Router()
         yield from router.fill(table, partial(self._rule_action, table.name))
         self._tables.put(table.name, router)
+        self.http.keep_rules(table.name, {rule.name for host in table.virtual_hosts for rule in host.rules})
 
     def _rule_action(self, table: str, rule: Rule) -> RuleAction:
         return RuleAction(rule, self._clusters, partial(self.http.counters, table, rule.name))

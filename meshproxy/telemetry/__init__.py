@@ -1,4 +1,6 @@
-"""What happened, for people and for Prometheus: totals, events, metrics, logs.
+"""What happened, for people and for Prometheus: totals, events, metrics, logs, the access log.
 
-`logs` is lean, since workers use it; the rest runs in the supervisor only.
+`logs`, `latency` and `access_filter` are lean, since workers use them; the rest runs in the supervisor only.
+`totals` and `request_totals` add what workers report, `prometheus` and `request_metrics` make text of it;
+`access_lines` makes lines of finished requests, `access_log` writes them.
 """

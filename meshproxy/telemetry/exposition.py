@@ -19,7 +19,7 @@ def labels(names: Sequence[str], values: Sequence[str]) -> str:
 
 
 def with_label(text: str, name: str, value: str) -> str:
-    """Label text with one label more, whose value needs no escaping."""
+    """Label text that is not empty, with one label more, whose value needs no escaping."""
     return f'{text[:-1]},{name}="{value}"}}'
 
 

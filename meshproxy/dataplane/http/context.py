@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from random import Random
 
 from meshproxy.dataplane.http.counters import RequestCounters
@@ -43,6 +43,11 @@ class HTTPContext:
         if found is None:
             found = self._counters[key] = RequestCounters()
         return found
+
+    def keep_rules(self, table: str, rules: Collection[str]) -> None:
+        """Forget what other rules of a table counted: they are gone."""
+        for key in [key for key in self._counters if key[0] == table and key[1] and key[1] not in rules]:
+            del self._counters[key]
 
     def forget_table(self, table: str) -> None:
         """A table is gone, and so are its rules' counts."""

@@ -134,6 +134,18 @@ async def test_only_what_changed_is_reported(plane: HTTPPlane, origins: tuple[Or
     assert [each.requests.statuses[2] for each in again.routes] == [2], "counts are cumulative"
 
 
+async def test_rules_that_are_gone_are_forgotten(plane: HTTPPlane, origins: tuple[Origin, Origin]) -> None:
+    plane.route(rule(name="old"), origins=origins[:1])
+    client = await plane.connect()
+    await client.get()
+    plane.route(rule(name="new"), origins=origins[:1])
+    await client.get()
+    reports = Reports(plane)
+    reports.take()
+    assert reports.statuses("t", "new", "c0") == (0, 0, 1, 0, 0, 0)
+    assert {key[1] for key in plane.plane.http._counters} == {"", "new"}
+
+
 async def test_an_idle_connection_that_closes_is_reported(plane: HTTPPlane, origins: tuple[Origin, Origin]) -> None:
     plane.route(rule(), origins=origins[:1])
     client = await plane.connect()
