@@ -15,6 +15,8 @@ from meshproxy.registry.docker.events import DockerEvent
 
 SETTLE = 0.3
 """Seconds after an event until the list is believed to show it."""
+ENDED_FOR = 10.0
+"""Seconds for which a list that shows a container whose end was told is the older word, unless it has begun again."""
 STOPPING_FOR = 600.0
 """Seconds after which a container that was sent a signal and still runs is taken for one that handles it otherwise."""
 
@@ -26,6 +28,7 @@ class Inventory:
         self._containers: dict[str, Container] = {}
         self._stopping: dict[str, float] = {}
         self._ended: set[str] = set()
+        self._dead: dict[str, float] = {}
         self._all_unseen = True
         self._unseen: set[str] = set()
         self._settling: dict[str, float] = {}
@@ -82,7 +85,8 @@ class Inventory:
         """The answer to a question for `ids`. What something happened to since it was asked is left as it is."""
         answered = {container.id: container for container in found}
         about = set(self._containers) | set(answered) if ids is None else ids
-        for each in about - self._touched:
+        self._dead = {each: until for each, until in self._dead.items() if until > now}
+        for each in about - self._touched - self._dead.keys():
             if each not in answered:
                 self._remove(each, certain=each in self._asked or each in self._stopping)
             elif answered[each] != self._containers.get(each):
@@ -99,7 +103,10 @@ class Inventory:
         self._settling[event.id] = now + SETTLE
         known = self._containers.get(event.id)
         if event.has_ended:
+            self._dead[event.id] = now + ENDED_FOR
             return self._remove(event.id, certain=True)
+        if event.has_begun:
+            self._dead.pop(event.id, None)
         if event.begins_to_stop and known is not None:
             already = event.id in self._stopping
             self._stopping.setdefault(event.id, now + STOPPING_FOR)

@@ -7,7 +7,7 @@ import pytest
 
 from meshproxy.registry.docker.containers import Health
 from meshproxy.registry.docker.events import LOST, DockerEvent
-from meshproxy.registry.docker.inventory import SETTLE, STOPPING_FOR, Inventory
+from meshproxy.registry.docker.inventory import ENDED_FOR, SETTLE, STOPPING_FOR, Inventory
 from tests.support.docker import make_container
 
 A, B = make_container("a"), make_container("b")
@@ -123,3 +123,21 @@ def test_what_did_not_change_stays_the_same_object() -> None:
     inventory = make_inventory()
     inventory.listed(None, [msgspec.structs.replace(A), B], 1)
     assert any(each is A for each in inventory.containers)
+
+
+def test_a_list_that_still_shows_one_that_ended_is_not_believed() -> None:
+    inventory = make_inventory()
+    inventory.apply(DockerEvent(A.id, "die"), 1)
+    inventory.apply(DockerEvent(A.id, "disconnect"), 1)
+    inventory.listed(inventory.take_unseen(20, 1), [A], 1)
+    assert inventory.containers == (B,)
+    inventory.listed(None, [A, B], 1 + ENDED_FOR)
+    assert len(inventory.containers) == 2
+
+
+def test_one_that_begins_again_is_believed_at_once() -> None:
+    inventory = make_inventory()
+    inventory.apply(DockerEvent(A.id, "die"), 1)
+    inventory.apply(DockerEvent(A.id, "start"), 1)
+    inventory.listed(inventory.take_unseen(20, 1), [A], 1)
+    assert len(inventory.containers) == 2
