@@ -11,6 +11,7 @@ from meshproxy.base.errors import Finding
 from meshproxy.base.stable_hash import content_version
 from meshproxy.compiler import node_ports, virtual_ips
 from meshproxy.compiler.address_conflicts import check_addresses
+from meshproxy.compiler.authorization import AuthorizationIndex
 from meshproxy.compiler.diagnostics import Diagnostics
 from meshproxy.compiler.endpoint_slices import EndpointIndex
 from meshproxy.compiler.http_policies import http_listener
@@ -18,7 +19,16 @@ from meshproxy.compiler.policies import PolicyIndex
 from meshproxy.compiler.proxy_settings import DEFAULT_PROXY, environment_of, settings_of
 from meshproxy.compiler.request_routing import route_requests
 from meshproxy.compiler.services import Context, Parts, compile_service
-from meshproxy.resources import Endpoints, EndpointSlice, Proxy, Service, TrafficPolicy, Workload
+from meshproxy.resources import (
+    AuthorizationPolicy,
+    Endpoints,
+    EndpointSlice,
+    Gateway,
+    Proxy,
+    Service,
+    TrafficPolicy,
+    Workload,
+)
 from meshproxy.resources.meta import Resource
 from meshproxy.snapshot.model import Snapshot, WorkloadView
 
@@ -50,12 +60,15 @@ def compile_resources(
     endpoints = EndpointIndex(
         workloads, _of_kind(everything, EndpointSlice), _of_kind(everything, Endpoints), diagnostics
     )
+    gateways = {gateway.key: gateway for gateway in _of_kind(everything, Gateway)}
+    authorizations = AuthorizationIndex(_of_kind(everything, AuthorizationPolicy), services, gateways, diagnostics)
     routed = route_requests(
         everything,
         services,
         namespace=settings.namespace,
         ingress=environment.ingress,
         http=http_listener(None, proxy),
+        authorizations=authorizations,
         diagnostics=diagnostics,
     )
     context = Context(
@@ -67,6 +80,7 @@ def compile_resources(
         endpoints=endpoints,
         diagnostics=diagnostics,
         tables=routed.by_port,
+        authorizations=authorizations,
     )
     parts = Parts()
     for service in services.values():
@@ -83,6 +97,7 @@ def compile_resources(
         clusters=tuple(parts.clusters[name] for name in sorted(parts.clusters)),
         assignments=parts.sorted_assignments(),
         route_tables=routed.tables,
+        authorizations=authorizations.made(),
         services=tuple(parts.views),
         workloads=views,
     )

@@ -17,8 +17,9 @@ from meshproxy.snapshot.routes import RouteTable, Rule, VirtualHost
 class EdgeHost:
     """A virtual host that rules are being collected for, in order of precedence."""
 
-    def __init__(self, name: str, hostname: str) -> None:
+    def __init__(self, name: str, hostname: str, authorization: str = "") -> None:
         self.name = name
+        self.authorization = authorization
         self.hostname = hostname
         self.rules: list[Rule] = []
         self._routes: set[tuple[str, NamespacedName]] = set()
@@ -27,7 +28,10 @@ class EdgeHost:
         """Take the rules of a route, once."""
         if (kind, route) not in self._routes:
             self._routes.add((kind, route))
-            self.rules.extend(rules)
+            self.rules.extend(self._guarded(rule) for rule in rules)
+
+    def _guarded(self, rule: Rule) -> Rule:
+        return msgspec.structs.replace(rule, authorization=self.authorization) if self.authorization else rule
 
 
 class Edge:

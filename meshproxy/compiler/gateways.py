@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.names import NamespacedName
+from meshproxy.compiler.authorization import AuthorizationIndex
 from meshproxy.compiler.diagnostics import Diagnostics
 from meshproxy.compiler.edges import Edge, EdgeHost, Edges
 from meshproxy.compiler.seniority import seniority
@@ -33,18 +34,28 @@ class OpenListener(NamedTuple):
 OpenGateways = dict[NamespacedName, tuple[Gateway, tuple[OpenListener, ...]]]
 
 
-def open_gateways(gateways: Iterable[Gateway], edges: Edges, diagnostics: Diagnostics) -> OpenGateways:
+def open_gateways(
+    gateways: Iterable[Gateway], edges: Edges, authorizations: AuthorizationIndex, diagnostics: Diagnostics
+) -> OpenGateways:
     """Add to `edges` what the Gateways open."""
     owners: dict[EdgeHost, Gateway] = {}
     opened: OpenGateways = {}
     for gateway in sorted(gateways, key=seniority):
-        listeners = (_open(gateway, index, edges, owners, diagnostics) for index in range(len(gateway.spec.listeners)))
+        listeners = (
+            _open(gateway, index, edges, owners, authorizations, diagnostics)
+            for index in range(len(gateway.spec.listeners))
+        )
         opened[gateway.key] = (gateway, tuple(listeners))
     return opened
 
 
 def _open(
-    gateway: Gateway, index: int, edges: Edges, owners: dict[EdgeHost, Gateway], diagnostics: Diagnostics
+    gateway: Gateway,
+    index: int,
+    edges: Edges,
+    owners: dict[EdgeHost, Gateway],
+    authorizations: AuthorizationIndex,
+    diagnostics: Diagnostics,
 ) -> OpenListener:
     listener = gateway.spec.listeners[index]
     if listener.protocol is not ListenerProtocol.HTTP:  # the loader says so
@@ -59,7 +70,8 @@ def _open(
             conflict = f"{owners[taken].label} has {hostname or 'any hostname'} on {address} already, and comes first"
             diagnostics.warning(gateway, f"spec.listeners[{index}]", f"{conflict}; this listener is not opened there")
             continue
-        host = EdgeHost(f"{gateway.key}/{listener.name}", hostname)
+        authorization = authorizations.of_gateway_listener(gateway.key, listener.name, listener.port)
+        host = EdgeHost(f"{gateway.key}/{listener.name}", hostname, authorization)
         edge.hosts[hostname] = host
         owners[host] = gateway
         hosts.append(host)

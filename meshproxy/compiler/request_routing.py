@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.names import NamespacedName
+from meshproxy.compiler.authorization import AuthorizationIndex
 from meshproxy.compiler.backends import BackendIndex
 from meshproxy.compiler.diagnostics import Diagnostics
 from meshproxy.compiler.edges import Edges
@@ -39,6 +40,7 @@ def route_requests(
     namespace: str,
     ingress: SocketAddress,
     http: HTTPListener,
+    authorizations: AuthorizationIndex,
     diagnostics: Diagnostics,
 ) -> Routed:
     """`namespace` is the Proxy's, for consumer routes; `ingress` is where Ingresses are served.
@@ -52,7 +54,9 @@ def route_requests(
     rules = HTTPRouteRules(backends, diagnostics)
     by_port = attach_to_services(routes, services, namespace, rules, diagnostics)
     edges: Edges = {}
-    gateways = open_gateways((each for each in resources if isinstance(each, Gateway)), edges, diagnostics)
+    gateways = open_gateways(
+        (each for each in resources if isinstance(each, Gateway)), edges, authorizations, diagnostics
+    )
     attach_to_gateways(routes, gateways, rules, diagnostics)
     classes = {each.metadata.name: each for each in resources if isinstance(each, IngressClass)}
     ingresses = (each for each in resources if isinstance(each, Ingress))

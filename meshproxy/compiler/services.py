@@ -10,6 +10,7 @@ import msgspec
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.names import NamespacedName
 from meshproxy.compiler.app_protocols import protocol_of
+from meshproxy.compiler.authorization import AuthorizationIndex
 from meshproxy.compiler.diagnostics import Diagnostics
 from meshproxy.compiler.endpoint_slices import NO_PORT, Candidate, EndpointIndex
 from meshproxy.compiler.http_policies import http_listener
@@ -52,6 +53,7 @@ class Context:
     diagnostics: Diagnostics
     tables: Mapping[tuple[NamespacedName, int], RouteTable]
     """By Service and index of its port."""
+    authorizations: AuthorizationIndex
 
 
 @dataclass
@@ -200,6 +202,7 @@ class _PortCompiler:
             role=role,
             accept_proxy_protocol=self._policy is not None and self._policy.spec.proxy_protocol.accept,
             allowed_sources=tuple(each.strip() for each in ranges) if limited else (),
+            authorization=self._context.authorizations.of_port(self._service, self._port),
         )
 
 

@@ -88,6 +88,9 @@ class _Refused:
     def drain(self) -> None:
         """It is over already."""
 
+    def end_refused(self) -> None:
+        """Likewise."""
+
     def abort(self) -> None:
         reset(self._downstream)
         self._chain.connection_closed(self)

@@ -9,6 +9,7 @@ import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from meshproxy.authorization.caller import Caller
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.durations import format_duration
 from meshproxy.dataplane.idle import IdleTimer
@@ -91,6 +92,9 @@ class Connection:
     # -- admission -----------------------------------------------------------------------
 
     def _enter(self) -> None:
+        if not self._listener.lets_in(self._caller()):
+            self._refuse()
+            return
         entered = self._cluster.enter(self)
         if entered:
             self._entered = True
@@ -298,6 +302,14 @@ class Connection:
         self._reactor.forget(downstream)
         downstream.close()
         self._listener.connection_closed(self)
+
+    def end_refused(self) -> None:
+        """Implements `listener.Open`."""
+        if self._entered and self._listener.would_refuse(self._caller()):
+            self.abort()
+
+    def _caller(self) -> Caller:
+        return Caller(self.tls.spiffe_id if self.tls is not None else "", self._client[0])
 
     def drain(self) -> None:
         """Implements `listener.Open`: nobody knows when a TCP connection is idle."""

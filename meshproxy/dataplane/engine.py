@@ -12,6 +12,7 @@ from random import Random
 
 import msgspec
 
+from meshproxy.dataplane.authorizers import Authorizers
 from meshproxy.dataplane.chain_set import NO_CHAINS, ChainSet
 from meshproxy.dataplane.chains import Chain
 from meshproxy.dataplane.cluster import Cluster
@@ -80,6 +81,7 @@ class DataPlane:
         self._listeners: dict[str, AnyListener] = {}
         self._closing: list[AnyListener] = []
         self._tables = RouteTables()
+        self.authorizers = Authorizers(RateLimited(_log, 1.0, reactor.now))
         self.http = HTTPContext(random, wall - reactor.now())
         self.tls = TLSShared(reactor, self._wall)
 
@@ -101,11 +103,18 @@ class DataPlane:
             yield from self._put_cluster(cluster_config)
         for name, (put, removed) in staged.endpoint_changes(self._known_endpoints()):
             yield from self._clusters[name].update_endpoints(put, removed)
+        for authorization in staged.authorizations.values():
+            yield from self.authorizers.put(authorization)
         for table in staged.route_tables.values():
             yield from self._put_routes(table)
         for listener_config, sock in staged.listeners.values():
             self._put_listener(listener_config, sock)
             yield
+        yield from self._remove(staged)
+        yield from self._look_at_connections_again(staged)
+
+    def _remove(self, staged: Staged) -> Iterator[None]:
+        """Take away what is not wanted any more."""
         for name in staged.removed_listeners(self._listeners):
             self._remove_listener(name)
             yield
@@ -113,6 +122,8 @@ class DataPlane:
             self._tables.remove(name)
             self.http.forget_table(name)
             yield
+        for name in staged.removed_authorizations(self.authorizers.names()):
+            self.authorizers.remove(name)
         for name in staged.removed_clusters(self._clusters):
             cluster = self._clusters.pop(name)
             self.http.forget_cluster(name)
@@ -172,6 +183,14 @@ class DataPlane:
         self._listeners[config.name] = listener
         listener.start()
 
+    def _look_at_connections_again(self, staged: Staged) -> Iterator[None]:
+        """End those that an authorization refuses by now, where it wants that."""
+        closing = {each.name for each in staged.authorizations.values() if each.closes_connections}
+        for listener in chain(self._listeners.values(), self._closing):
+            if listener.config.authorization in closing:
+                listener.end_refused()
+                yield
+
     def _put_udp_listener(
         self, config: model.Listener, sock: socket.socket, listener: AnyListener | None
     ) -> UDPListener:
@@ -179,13 +198,13 @@ class DataPlane:
         if isinstance(listener, UDPListener):
             listener.replace(config, cluster)
             return listener
-        return UDPListener(config, sock, cluster, self._reactor, self._shortage)
+        return UDPListener(config, sock, cluster, self._reactor, self.authorizers, self._shortage)
 
     def _put_tcp_listener(
         self, config: model.Listener, sock: socket.socket, listener: AnyListener | None
     ) -> TCPListener:
         cluster = self._clusters[config.cluster] if config.cluster else None
-        frontend = Frontend(config, cluster, self._tables, self.http)
+        frontend = Frontend(config, cluster, self._tables, self.authorizers, self.http)
         if not isinstance(listener, TCPListener):
             listener = TCPListener(sock, self._reactor, self.tls, self._shortage)
         listener.replace(config, cluster, frontend, self._chains(config, listener))
@@ -196,10 +215,15 @@ class DataPlane:
         for chain_config in config.chains:
             chain = listener.chains.named(chain_config.name) or Chain(listener, self._random)
             own = msgspec.structs.replace(
-                config, cluster=chain_config.cluster, routes=chain_config.routes, protocol=chain_config.protocol
+                config,
+                cluster=chain_config.cluster,
+                routes=chain_config.routes,
+                protocol=chain_config.protocol,
+                authorization=chain_config.authorization or config.authorization,
             )
             cluster = self._clusters[own.cluster] if own.cluster else None
-            chain.replace(chain_config, own, Frontend(own, cluster, self._tables, self.http), self._clusters)
+            frontend = Frontend(own, cluster, self._tables, self.authorizers, self.http)
+            chain.replace(chain_config, own, frontend, self._clusters)
             chains.append(chain)
         return ChainSet(chains) if chains else NO_CHAINS
 
@@ -253,9 +277,11 @@ class DataPlane:
         routes = tuple(self.http.take_changed_routes())
         endpoints = tuple(self._changed_request_endpoints())
         flags = self.http.take_changed_flags()
-        for start in range(0, max(len(routes), len(endpoints), len(flags)), REQUEST_STATS_PART):
+        decisions = self.authorizers.take_changed()
+        most = max(len(routes), len(endpoints), len(flags), len(decisions))
+        for start in range(0, most, REQUEST_STATS_PART):
             part = slice(start, start + REQUEST_STATS_PART)
-            yield RequestStats(routes[part], endpoints[part], flags[part])
+            yield RequestStats(routes[part], endpoints[part], flags[part], decisions[part])
 
     def take_handshake_statistics(self) -> Iterator[TLSStats]:
         """What changed of TLS since the last call, in messages of bounded size."""

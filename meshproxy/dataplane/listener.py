@@ -7,6 +7,7 @@ import socket
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Protocol
 
+from meshproxy.authorization.caller import Caller
 from meshproxy.dataplane.chain_set import NO_CHAINS, ChainSet
 from meshproxy.dataplane.cluster import Cluster
 from meshproxy.dataplane.connection import DESCRIPTORS, Connection
@@ -79,6 +80,10 @@ class Open(Protocol):
         """End when what is under way is done, where that can be known."""
         ...
 
+    def end_refused(self) -> None:
+        """End if the listener's authorization refuses it by now."""
+        ...
+
     def abort(self) -> None:
         """Reset it now."""
         ...
@@ -109,6 +114,19 @@ class Accepting:
         if protocol is model.Protocol.AUTO:
             return SniffedConnection(self, cluster, downstream, client, first, tls)
         return Connection(self, cluster, downstream, client, first, tls)
+
+    def lets_in(self, caller: Caller) -> bool:
+        """Whether `caller` may have a connection that is no HTTP; counted where it may not."""
+        authorization = self.config.authorization
+        if not authorization or not self.frontend.authorizers.refusal_of_connection(authorization, caller):
+            return True
+        self.counters.denied += 1
+        return False
+
+    def would_refuse(self, caller: Caller) -> bool:
+        """The opposite, of one that has its connection, without counting."""
+        authorization = self.config.authorization
+        return bool(authorization) and self.frontend.authorizers.would_refuse_connection(authorization, caller)
 
     def begin_in_place_of(self, before: Open, connection: Open) -> None:
         """Let `connection` begin, which has what was `before`'s."""
@@ -215,6 +233,11 @@ class TCPListener(Accepting):
         if self.config.chains:
             return ServerHandshake(self, downstream, client, first)
         return self.make_connection(downstream, client, first)
+
+    def end_refused(self) -> None:
+        """End the connections that the authorization refuses by now."""
+        for connection in tuple(self.connections):
+            connection.end_refused()
 
     def _begin(self, connection: Open) -> None:
         self.connections.add(connection)

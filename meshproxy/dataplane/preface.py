@@ -80,6 +80,9 @@ class ProxyHeaderReader:
     def drain(self) -> None:
         """Implements `listener.Open`: it has not begun."""
 
+    def end_refused(self) -> None:
+        """Implements `listener.Open`: it is asked when it begins."""
+
     def abort(self) -> None:
         """Reset; nothing when the socket was passed on."""
         downstream, self._socket = self._socket, None

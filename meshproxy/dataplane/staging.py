@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from itertools import chain
+
+import msgspec
 
 from meshproxy.base.errors import SnapshotRejected
 from meshproxy.snapshot import model
+from meshproxy.snapshot.authorization import Authorization
 from meshproxy.snapshot.consistency import dangling_of_listener, dangling_of_table
 from meshproxy.snapshot.messages import (
     Begin,
+    PutAuthorization,
     PutClusters,
     PutEndpoints,
     PutListeners,
@@ -20,7 +23,7 @@ from meshproxy.snapshot.messages import (
 )
 from meshproxy.snapshot.routes import RouteTable, Rule, VirtualHost
 
-Part = PutClusters | PutEndpoints | PutListeners | PutRoutes | Remove | RemoveEndpoints
+Part = PutClusters | PutEndpoints | PutListeners | PutRoutes | PutAuthorization | Remove | RemoveEndpoints
 
 
 class Staged:
@@ -38,6 +41,8 @@ class Staged:
         self._gone_listeners: set[str] = set()
         self._gone_clusters: set[str] = set()
         self._gone_tables: set[str] = set()
+        self.authorizations: dict[str, Authorization] = {}
+        self._gone_authorizations: set[str] = set()
         self._hosts: dict[str, dict[str, _Host]] = {}
         self._tables: dict[str, RouteTable] | None = None
 
@@ -54,7 +59,10 @@ class Staged:
                 self._add_listeners(listeners, sockets)
             case PutRoutes(table, virtual_hosts):
                 self._add_routes(table, virtual_hosts)
-            case Remove(gone_listeners, gone_clusters, gone_tables):
+            case PutAuthorization(authorization):
+                self._add_authorization(authorization)
+            case Remove(gone_listeners, gone_clusters, gone_tables, gone_authorizations):
+                self._gone_authorizations.update(gone_authorizations)
                 self._gone_listeners.update(gone_listeners)
                 self._gone_clusters.update(gone_clusters)
                 self._gone_tables.update(gone_tables)
@@ -74,6 +82,13 @@ class Staged:
             hosts.setdefault(each.name, _Host(each.hostname)).rules.extend(each.rules)
         self._tables = None
 
+    def _add_authorization(self, part: Authorization) -> None:
+        before = self.authorizations.get(part.name)
+        if before is not None:
+            deny, allow, audit = before.deny + part.deny, before.allow + part.allow, before.audit + part.audit
+            part = msgspec.structs.replace(part, deny=deny, allow=allow, audit=audit)
+        self.authorizations[part.name] = part
+
     @property
     def route_tables(self) -> Mapping[str, RouteTable]:
         """New and changed route tables, put together from their parts."""
@@ -84,7 +99,12 @@ class Staged:
             }
         return self._tables
 
-    def check(self, known_clusters: Collection[str], known_tables: Collection[str] = ()) -> None:
+    def check(
+        self,
+        known_clusters: Collection[str],
+        known_tables: Collection[str] = (),
+        known_authorizations: Collection[str] = (),
+    ) -> None:
         """Raise `SnapshotRejected` where a reference would dangle once this is applied to what is known.
 
         What refers to something that goes without being mentioned itself is the supervisor's to find
@@ -92,12 +112,12 @@ class Staged:
         """
         known = self._remaining(known_clusters, self._gone_clusters, self.clusters)
         tables = self._remaining(known_tables, self._gone_tables, self.route_tables)
-        reasons = list(
-            chain.from_iterable(
-                dangling_of_listener(listener, known, tables) for listener, _ in self.listeners.values()
-            )
-        )
-        reasons.extend(chain.from_iterable(dangling_of_table(table, known) for table in self.route_tables.values()))
+        authorizations = self._remaining(known_authorizations, self._gone_authorizations, self.authorizations)
+        reasons: list[str] = []
+        for listener, _ in self.listeners.values():
+            reasons.extend(dangling_of_listener(listener, known, tables, authorizations))
+        for table in self.route_tables.values():
+            reasons.extend(dangling_of_table(table, known, authorizations))
         reasons += [
             f"endpoints of cluster {cluster}, which does not exist"
             for cluster in self._endpoints
@@ -142,6 +162,10 @@ class Staged:
     def removed_route_tables(self, known: Iterable[str]) -> list[str]:
         """Those of `known` that go."""
         return self._removed(known, self._gone_tables, self.route_tables)
+
+    def removed_authorizations(self, known: Iterable[str]) -> list[str]:
+        """Those of `known` that go."""
+        return self._removed(known, self._gone_authorizations, self.authorizations)
 
     def _removed(self, known: Iterable[str], gone: Collection[str], put: Collection[str]) -> list[str]:
         if self.begin.reset:

@@ -11,8 +11,10 @@ import os
 import socket
 
 from meshproxy.aio import pktinfo
+from meshproxy.authorization.caller import Caller
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.errors import ProtocolError
+from meshproxy.dataplane.authorizers import Authorizers
 from meshproxy.dataplane.cluster import Cluster
 from meshproxy.dataplane.listener import ListenerCounters, SourceFilter
 from meshproxy.dataplane.reactor import Reactor
@@ -34,9 +36,11 @@ class UDPListener:
         sock: socket.socket,
         cluster: Cluster,
         reactor: Reactor,
+        authorizers: Authorizers,
         shortage: RateLimited,
     ) -> None:
         self.reactor = reactor
+        self._authorizers = authorizers
         self.counters = ListenerCounters()
         self.config = config
         self.cluster = cluster
@@ -109,7 +113,7 @@ class UDPListener:
 
     def _begin(self, flow: Flow) -> UDPSession | None:
         counters = self.counters
-        if not self._sources.allows(flow[0][0]):
+        if not self._sources.allows(flow[0][0]) or self._refuses(flow):
             counters.denied += 1
             return None
         if not self._has_room():
@@ -122,6 +126,17 @@ class UDPListener:
         counters.active += 1
         session = self._sessions[flow] = UDPSession(self, flow)
         return session if session.open() else None
+
+    def _refuses(self, flow: Flow) -> bool:
+        authorization = self.config.authorization
+        return bool(authorization) and bool(self._authorizers.refusal_of_connection(authorization, _caller(flow)))
+
+    def end_refused(self) -> None:
+        """End the sessions that the authorization refuses by now."""
+        authorization = self.config.authorization
+        for flow, session in tuple(self._sessions.items()):
+            if authorization and self._authorizers.would_refuse_connection(authorization, _caller(flow)):
+                session.close()
 
     def _has_room(self) -> bool:
         budget, cluster = self.reactor.budget, self.cluster
@@ -156,6 +171,12 @@ class UDPListener:
     def report_shortage(self, error: OSError) -> None:
         """Say, at most once a second, that the system refused a socket."""
         self._shortage.warning("no socket for a session of %s: %s", self.config.address, os.strerror(error.errno or 0))
+
+
+def _caller(flow: Flow) -> Caller:
+    """The session's client: as its PROXY header has it, if there is one."""
+    peer, _, source = flow
+    return Caller("", source.host if source is not None else peer[0])
 
 
 def _header_of(datagram: memoryview) -> proxy_protocol.Header | None:

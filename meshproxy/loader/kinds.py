@@ -49,7 +49,6 @@ NOT_YET = frozenset(
         "BackendTrafficPolicy",
         "ListenerSet",
         "NetworkPolicy",
-        "AuthorizationPolicy",
         "PeerAuthentication",
         "VirtualService",
         "DestinationRule",

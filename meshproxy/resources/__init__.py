@@ -6,6 +6,7 @@ API server's. These values say what a person wants; what a data plane does about
 in `meshproxy.snapshot`, and `meshproxy.compiler` leads from one to the other.
 """
 
+from meshproxy.resources.authorization import AuthorizationPolicy
 from meshproxy.resources.endpoints import Endpoints, EndpointSlice
 from meshproxy.resources.gateway import Gateway, GatewayClass
 from meshproxy.resources.http_route import HTTPRoute
@@ -33,12 +34,14 @@ KINDS: dict[tuple[str, str], type[Resource]] = {
     ("networking.k8s.io/v1", "IngressClass"): IngressClass,
     ("meshproxy.dev/v1", "Workload"): Workload,
     ("meshproxy.dev/v1", "TrafficPolicy"): TrafficPolicy,
+    ("meshproxy.dev/v1", "AuthorizationPolicy"): AuthorizationPolicy,
     ("meshproxy.dev/v1", "Proxy"): Proxy,
 }
 """Every kind that meshproxy reads, by (apiVersion, kind); of a kind's versions the one to write comes first."""
 
 __all__ = [
     "KINDS",
+    "AuthorizationPolicy",
     "EndpointSlice",
     "Endpoints",
     "Gateway",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 _TO_NORMALIZE = re.compile(rb"%|/\.")
+_SLASHES = re.compile(rb"//+")
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})?")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 """RFC 3986 §2.3."""
@@ -44,6 +45,21 @@ def _without_dots(path: bytes) -> bytes:
     if parts[-1] in (b".", b".."):
         segments.append(b"")
     return b"/" + b"/".join(segments)
+
+
+def decoded_path(path: bytes) -> bytes:
+    """`path`, in its normal form, as a server may understand it: escapes decoded, ``//`` taken for ``/``.
+
+    That is, as those do who decode before they look for slashes and dot segments. The same object where there is
+    nothing to do.
+    """
+    if b"%" in path:
+        path = _without_dots(_ESCAPE.sub(_decoded_escape, path))
+    return _SLASHES.sub(b"/", path) if b"//" in path else path
+
+
+def _decoded_escape(escape: re.Match[bytes]) -> bytes:
+    return bytes((int(escape[1], 16),))
 
 
 def replace_prefix(path: bytes, prefix: bytes, replacement: bytes) -> bytes:

@@ -165,6 +165,7 @@ class RunningProxy:
                 rules=self._reports.requests.rules(),
                 endpoint_requests=self._reports.requests.endpoints(),
                 flags=self._reports.requests.flags(),
+                decisions=self._reports.requests.decisions(),
                 ejections=self._health.ejections(),
                 access_log=(log.lines, log.dropped),
                 unusable=unusable,

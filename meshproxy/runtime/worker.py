@@ -124,7 +124,8 @@ class Worker:
         if staged is None:
             return  # rejected already
         try:
-            staged.check(self._data_plane.cluster_names(), self._data_plane.route_table_names())
+            plane = self._data_plane
+            staged.check(plane.cluster_names(), plane.route_table_names(), plane.authorizers.names())
         except SnapshotRejected as rejected:
             self._reject(rejected)
             return

@@ -25,11 +25,13 @@ def _inconsistencies(snapshot: Snapshot) -> Iterator[str]:
     yield from _doubled("bound address", (f"{each.address}/{each.transport}" for each in snapshot.listeners))
     yield from _doubled("route table", (each.name for each in snapshot.route_tables))
     tables = {table.name for table in snapshot.route_tables}
+    yield from _doubled("authorization", (each.name for each in snapshot.authorizations))
+    authorizations = {each.name for each in snapshot.authorizations}
     for listener in snapshot.listeners:
-        yield from dangling_of_listener(listener, clusters, tables)
+        yield from dangling_of_listener(listener, clusters, tables, authorizations)
     for table in snapshot.route_tables:
         yield from _doubled_in_table(table)
-        yield from dangling_of_table(table, clusters)
+        yield from dangling_of_table(table, clusters, authorizations)
     assigned = {assignment.cluster for assignment in snapshot.assignments}
     for cluster in sorted(assigned - clusters):
         yield f"endpoints are assigned to cluster {cluster}, which does not exist"
@@ -40,14 +42,16 @@ def _inconsistencies(snapshot: Snapshot) -> Iterator[str]:
         yield from _doubled(what, (each.id for each in assignment.endpoints))
 
 
-def dangling_of_listener(listener: Listener, clusters: Collection[str], tables: Collection[str]) -> Iterator[str]:
+def dangling_of_listener(
+    listener: Listener, clusters: Collection[str], tables: Collection[str], authorizations: Collection[str]
+) -> Iterator[str]:
     """What `listener` refers to and is not there."""
-    yield from _dangling(f"listener {listener.name}", listener, clusters, tables)
+    yield from _dangling(f"listener {listener.name}", listener, clusters, tables, authorizations)
     if not listener.cluster and not listener.routes and (listener.permits_plain or not listener.chains):
         yield f"listener {listener.name} has neither a cluster nor routes"
     for chain in listener.chains:
         of = f"filter chain {chain.name} of listener {listener.name}"
-        yield from _dangling(of, chain, clusters, tables)
+        yield from _dangling(of, chain, clusters, tables, authorizations)
         for backend in chain.backends:
             if backend.cluster and backend.cluster not in clusters:
                 yield f"{of} refers to cluster {backend.cluster}, which does not exist"
@@ -57,18 +61,27 @@ def dangling_of_listener(listener: Listener, clusters: Collection[str], tables: 
 
 
 def _dangling(
-    what: str, goal: Listener | FilterChain, clusters: Collection[str], tables: Collection[str]
+    what: str,
+    goal: Listener | FilterChain,
+    clusters: Collection[str],
+    tables: Collection[str],
+    authorizations: Collection[str],
 ) -> Iterator[str]:
     if goal.cluster and goal.cluster not in clusters:
         yield f"{what} refers to cluster {goal.cluster}, which does not exist"
     if goal.routes and goal.routes not in tables:
         yield f"{what} refers to route table {goal.routes}, which does not exist"
+    if goal.authorization and goal.authorization not in authorizations:
+        yield f"{what} refers to authorization {goal.authorization}, which does not exist"
 
 
-def dangling_of_table(table: RouteTable, clusters: Collection[str]) -> Iterator[str]:
-    """The clusters that `table` refers to and that are not there."""
+def dangling_of_table(table: RouteTable, clusters: Collection[str], authorizations: Collection[str]) -> Iterator[str]:
+    """The clusters and authorizations that `table` refers to and that are not there."""
     for cluster in sorted(_clusters_of(table).difference(clusters)):
         yield f"route table {table.name} refers to cluster {cluster}, which does not exist"
+    wanted = {rule.authorization for host in table.virtual_hosts for rule in host.rules if rule.authorization}
+    for authorization in sorted(wanted.difference(authorizations)):
+        yield f"route table {table.name} refers to authorization {authorization}, which does not exist"
 
 
 def _clusters_of(table: RouteTable) -> set[str]:

@@ -11,6 +11,7 @@ import msgspec
 from meshproxy.snapshot.messages import (
     Begin,
     Commit,
+    PutAuthorization,
     PutClusters,
     PutEndpoints,
     PutListeners,
@@ -47,6 +48,7 @@ def messages_between(old: Snapshot, new: Snapshot, *, reset: bool = False) -> It
     old_endpoints = {assignment.cluster: assignment for assignment in old.assignments}
     for assignment in new.assignments:
         yield from _endpoint_messages(old_endpoints.get(assignment.cluster), assignment)
+    yield from _puts_of_authorizations(old, new)
     yield from _puts_of_routes(old, new)
     old_listeners = {listener.name: listener for listener in old.listeners}
     changed = (each for each in new.listeners if old_listeners.get(each.name) != each)
@@ -70,6 +72,17 @@ def _puts_of_routes(old: Snapshot, new: Snapshot) -> Iterator[ToWorker]:
             yield from _put_table(table)
 
 
+def _puts_of_authorizations(old: Snapshot, new: Snapshot) -> Iterator[ToWorker]:
+    before = {each.name: each for each in old.authorizations}
+    for authorization in new.authorizations:
+        if before.get(authorization.name) != authorization:
+            yield PutAuthorization(msgspec.structs.replace(authorization, deny=(), allow=(), audit=()))
+            for field in ("deny", "allow", "audit"):
+                for rules in _sized_parts(getattr(authorization, field), PART):
+                    part = msgspec.structs.replace(authorization, deny=(), allow=(), audit=())
+                    yield PutAuthorization(msgspec.structs.replace(part, **{field: rules}))
+
+
 def _put_table(table: RouteTable) -> Iterator[ToWorker]:
     """The whole table; a virtual host that is larger than a message comes in several, by the same name."""
     slices = (each for host in table.virtual_hosts for each in _slices(host))
@@ -89,11 +102,14 @@ def _slices(host: VirtualHost) -> Iterator[VirtualHost]:
 def _removals(old: Snapshot, new: Snapshot) -> Iterator[ToWorker]:
     gone_listeners = _gone((each.name for each in old.listeners), (each.name for each in new.listeners))
     gone_tables = _gone((each.name for each in old.route_tables), (each.name for each in new.route_tables))
+    gone_authorizations = _gone((each.name for each in old.authorizations), (each.name for each in new.authorizations))
     gone_clusters = _gone((each.name for each in old.clusters), (each.name for each in new.clusters))
     for names in _parts(gone_listeners, PART):
         yield Remove(listeners=names)
     for names in _parts(gone_tables, PART):
         yield Remove(route_tables=names)
+    for names in _parts(gone_authorizations, PART):
+        yield Remove(authorizations=names)
     for names in _parts(gone_clusters, PART):
         yield Remove(clusters=names)
 

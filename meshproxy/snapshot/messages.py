@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import msgspec
 
+from meshproxy.snapshot.authorization import Authorization
 from meshproxy.snapshot.model import Cluster, Endpoint, Listener, ProxySettings
 from meshproxy.snapshot.routes import VirtualHost
 from meshproxy.snapshot.tls import TLSMaterial
@@ -58,12 +59,19 @@ class PutRoutes(Message, frozen=True):
     virtual_hosts: tuple[VirtualHost, ...]
 
 
+class PutAuthorization(Message, frozen=True):
+    """A new or changed authorization, or a part of it: rules of a part are added to those that came before."""
+
+    authorization: Authorization
+
+
 class Remove(Message, frozen=True):
-    """Listeners, clusters and route tables that are gone, by name."""
+    """Listeners, clusters, route tables and authorizations that are gone, by name."""
 
     listeners: tuple[str, ...] = ()
     clusters: tuple[str, ...] = ()
     route_tables: tuple[str, ...] = ()
+    authorizations: tuple[str, ...] = ()
 
 
 class RemoveEndpoints(Message, frozen=True):
@@ -214,6 +222,19 @@ class TLSStats(Message, frozen=True):
     handshakes: tuple[HandshakeStats, ...]
 
 
+class DecisionCount(msgspec.Struct, frozen=True, array_like=True):
+    """How many calls `policy` refused (`decision` is ``denied``), or would have (``audited``).
+
+    Cumulative, since the worker started. `authorization` names what they were judged by; `policy` is
+    ``no policy`` where none allowed them.
+    """
+
+    authorization: str
+    policy: str
+    decision: str
+    count: int
+
+
 class RequestStats(Message, frozen=True):
     """What changed of HTTP since the last report, in parts of bounded size.
 
@@ -223,6 +244,7 @@ class RequestStats(Message, frozen=True):
     routes: tuple[RouteStats, ...] = ()
     endpoints: tuple[EndpointRequestStats, ...] = ()
     flags: tuple[tuple[str, str, int], ...] = ()
+    decisions: tuple[DecisionCount, ...] = ()
 
 
 class AccessRecord(msgspec.Struct, frozen=True, array_like=True):
@@ -300,6 +322,7 @@ ToWorker = (
     | PutClusters
     | PutEndpoints
     | PutRoutes
+    | PutAuthorization
     | Remove
     | RemoveEndpoints
     | Commit

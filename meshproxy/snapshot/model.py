@@ -10,6 +10,7 @@ import enum
 
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.command_operators import TEXT_FORMAT
+from meshproxy.snapshot.authorization import Authorization
 from meshproxy.snapshot.http import DEFAULT_HTTP, HashOn, HTTPListener, RateLimit, SlowStart
 from meshproxy.snapshot.identity import IdentitySettings
 from meshproxy.snapshot.routes import Backend, RetryPolicy, RouteTable
@@ -163,6 +164,7 @@ class FilterChain(Value, frozen=True, kw_only=True):
     `server_names` are exact or begin with ``*.``, an empty one stands for every other, and for clients that name
     none. With `tls` it is ended here, and what is inside goes by `routes`, or to `cluster`; without, the bytes go
     as they are to one of `backends`. `checks_hosts` refuses requests for hosts that another chain serves.
+    `authorization` counts in place of the listener's.
     """
 
     name: str
@@ -173,16 +175,18 @@ class FilterChain(Value, frozen=True, kw_only=True):
     backends: tuple[Backend, ...] = ()
     protocol: Protocol = Protocol.TCP
     checks_hosts: bool = False
+    authorization: str = ""
 
 
 class Listener(Value, frozen=True, kw_only=True):
     """A bound address whose connections or datagrams go to one cluster, or whose requests are routed.
 
     Envoy `listener.v3.Listener`. `allowed_sources` are CIDRs (`loadBalancerSourceRanges`); empty means
-    everyone. `routes` names a `RouteTable` for HTTP; without one, HTTP requests go to `cluster`, too. A
-    listener without a `cluster` (a Gateway's) has `routes`. `service` is the Service's ``namespace/name``,
-    or ``Gateway/namespace/name``, or ``Ingress``, or ``Inbound``. With `chains` clients speak TLS; with `permits_plain`
-    they may do without, and then go by the listener's own `cluster` or `routes`.
+    everyone; `authorization` names an `Authorization`. `routes` names a `RouteTable` for HTTP; without one, HTTP
+    requests go to `cluster`, too. A listener without a `cluster` (a Gateway's) has `routes`. `service` is the
+    Service's ``namespace/name``, or ``Gateway/namespace/name``, or ``Ingress``, or ``Inbound``. With `chains`
+    clients speak TLS; with `permits_plain` they may do without, and then go by the listener's own `cluster` or
+    `routes`.
     """
 
     name: str
@@ -199,6 +203,7 @@ class Listener(Value, frozen=True, kw_only=True):
     allowed_sources: tuple[str, ...] = ()
     chains: tuple[FilterChain, ...] = ()
     permits_plain: bool = False
+    authorization: str = ""
 
 
 class Assignment(Value, frozen=True, kw_only=True):
@@ -320,6 +325,7 @@ class Snapshot(Value, frozen=True, kw_only=True):
     clusters: tuple[Cluster, ...] = ()
     assignments: tuple[Assignment, ...] = ()
     route_tables: tuple[RouteTable, ...] = ()
+    authorizations: tuple[Authorization, ...] = ()
     services: tuple[ServiceView, ...] = ()
     workloads: tuple[WorkloadView, ...] = ()
 

@@ -186,7 +186,8 @@ class Rule(Value, frozen=True, kw_only=True):
     `name` is unique in its table and is what metrics and logs say: ``shop/cart`` or ``shop/cart/checkout`` for
     route and rule name (or the rule's index). `route` is the resource: ``HTTPRoute/shop/cart``. No `backends`,
     or none with a weight, answers 500 unless a filter redirects. `hostnames` empty is any; with
-    `single_label_wildcards` a ``*`` in them stands for exactly one label, as in an Ingress.
+    `single_label_wildcards` a ``*`` in them stands for exactly one label, as in an Ingress. `authorization` names
+    one that counts in place of the listener's.
     """
 
     name: str
@@ -200,6 +201,7 @@ class Rule(Value, frozen=True, kw_only=True):
     backend_timeout: float | None = None
     retry: RetryPolicy | None = None
     session_persistence: SessionPersistence | None = None
+    authorization: str = ""
 
 
 class VirtualHost(Value, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from meshproxy.snapshot.messages import RequestCounts
 from meshproxy.snapshot.model import Listener, Snapshot
 from meshproxy.telemetry import exposition
 from meshproxy.telemetry.dns import DNSReport
-from meshproxy.telemetry.request_totals import EndpointRequests, FlagKey, RuleKey
+from meshproxy.telemetry.request_totals import DecisionKey, EndpointRequests, FlagKey, RuleKey
 from meshproxy.telemetry.totals import EndpointKey, EndpointTotals, ListenerTotals
 
 ENDPOINT = ("namespace", "service", "port", "endpoint", "workload")
@@ -78,6 +78,7 @@ class MetricsInput(msgspec.Struct, frozen=True, kw_only=True):
     sources: tuple[SourceMetrics, ...]
     identity: IdentityMetrics | None = None
     dns: DNSReport | None = None
+    decisions: Mapping[DecisionKey, int] = {}
 
 
 def listener_labels(listener: Listener) -> str:

@@ -40,6 +40,9 @@ METRICS: dict[str, Metric] = {
     "meshproxy_listener_circuit_broken_total": Metric(
         "counter", "Requests beyond a circuit breaker's limit.", LISTENER
     ),
+    "meshproxy_authorization_decisions_total": Metric(
+        "counter", "Calls that a policy refused, or would have.", ("target", "policy", "decision")
+    ),
     "meshproxy_access_log_lines_total": Metric("counter", "Lines of the access log that were written.", ()),
     "meshproxy_access_log_dropped_total": Metric("counter", "Lines that were not, for want of time or room.", ()),
 }
@@ -53,6 +56,13 @@ def families(metrics: MetricsInput) -> Iterator[Family]:
     yield from _endpoint_families(metrics)
     yield from _ejection_families(metrics)
     yield from _listener_families(metrics)
+    yield (
+        "meshproxy_authorization_decisions_total",
+        (
+            (labels(METRICS["meshproxy_authorization_decisions_total"].labels, key), count)
+            for key, count in metrics.decisions.items()
+        ),
+    )
     lines, dropped = metrics.access_log
     yield "meshproxy_access_log_lines_total", [("", lines)]
     yield "meshproxy_access_log_dropped_total", [("", dropped)]

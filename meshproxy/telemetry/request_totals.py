@@ -41,6 +41,14 @@ FlagKey = tuple[str, str]
 """(listener, response flag)."""
 
 
+class DecisionKey(NamedTuple):
+    """What authorizations decided: see `DecisionCount`."""
+
+    authorization: str
+    policy: str
+    decision: str
+
+
 def plus(one: RequestCounts, other: RequestCounts) -> RequestCounts:
     """The counts of both."""
     if not one.latencies or not other.latencies:
@@ -68,6 +76,7 @@ class RequestTotals:
             EndpointRequests.plus, EndpointRequests.settled
         )
         self._flags: PerWorker[FlagKey, int] = PerWorker(add, int)
+        self._decisions: PerWorker[DecisionKey, int] = PerWorker(add, int)
 
     def absorb(self, worker: int, stats: RequestStats) -> None:
         """Take a report of `worker`."""
@@ -84,12 +93,16 @@ class RequestTotals:
         flags = self._flags.of(worker)
         for listener, flag, count in stats.flags:
             flags[listener, flag] = count
+        decisions = self._decisions.of(worker)
+        for made in stats.decisions:
+            decisions[DecisionKey(made.authorization, made.policy, made.decision)] = made.count
 
     def worker_left(self, worker: int) -> None:
         """`worker` died: its connections are gone, its counts stay."""
         self._rules.worker_left(worker)
         self._endpoints.worker_left(worker)
         self._flags.worker_left(worker)
+        self._decisions.worker_left(worker)
 
     def keep_only(self, snapshot: Snapshot) -> None:
         """Forget what `snapshot` does not have."""
@@ -99,6 +112,8 @@ class RequestTotals:
         self._rules.keep_only(lambda key, _: key in rules)
         self._endpoints.keep_only(lambda key, _: key in endpoints)
         self._flags.keep_only(lambda key, _: key[0] in listeners)
+        authorizations = {each.name for each in snapshot.authorizations}
+        self._decisions.keep_only(lambda key, _: key.authorization in authorizations)
 
     def rules(self) -> Mapping[RuleKey, RequestCounts]:
         """The sums, by rule and backend."""
@@ -111,6 +126,10 @@ class RequestTotals:
     def flags(self) -> Mapping[FlagKey, int]:
         """How many requests ended with a flag, by (listener, flag)."""
         return self._flags.sums()
+
+    def decisions(self) -> Mapping[DecisionKey, int]:
+        """How many calls were refused, or would have been, by whom."""
+        return self._decisions.sums()
 
 
 def _rule_keys(snapshot: Snapshot) -> Iterator[RuleKey]:

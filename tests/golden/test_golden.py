@@ -40,7 +40,8 @@ def outcome(text: str) -> str:
 def _essence(snapshot: Snapshot) -> dict[str, object]:
     """What a data plane executes; the views of it have tests of their own."""
     fields = msgspec.to_builtins(snapshot)
-    essence = {name: fields[name] for name in ("listeners", "routeTables", "clusters", "assignments") if name in fields}
+    names = ("listeners", "routeTables", "authorizations", "clusters", "assignments")
+    essence = {name: fields[name] for name in names if name in fields}
     parts = {"identity": snapshot.settings.identity, "dns": snapshot.settings.dns}
     return {name: msgspec.to_builtins(part) for name, part in parts.items() if part is not None} | essence
 

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from meshproxy.base.addresses import SocketAddress
+from meshproxy.snapshot.authorization import Authorization
 from meshproxy.snapshot.http import HTTPListener
 from meshproxy.snapshot.model import Assignment, Cluster, Endpoint, Listener, Protocol, Snapshot, Transport
 from meshproxy.snapshot.routes import Backend, RouteTable, Rule, VirtualHost
@@ -184,7 +185,7 @@ class HTTPPlane(Plane):
         assignments: tuple[Assignment, ...] = (),
         http: HTTPListener | None = None,
         protocol: Protocol = Protocol.HTTP,
-        port: int = 0,
+        authorization: Authorization | None = None,
     ) -> None:
         """Serve `rules`, whose backends are ``c0`` for the first of `origins`, and so on."""
         names = [f"c{index}" for index in range(len(origins))]
@@ -199,6 +200,7 @@ class HTTPPlane(Plane):
             protocol=protocol,
             http=http or HTTPListener(),
             service="default/s",
+            authorization=authorization.name if authorization is not None else "",
         )
         assigned = {assignment.cluster for assignment in assignments}
         given = tuple(
@@ -214,6 +216,7 @@ class HTTPPlane(Plane):
                 clusters=(*clusters, *made),
                 assignments=(*assignments, *given),
                 route_tables=(table,) if rules else (),
+                authorizations=(authorization,) if authorization is not None else (),
             )
         )
 

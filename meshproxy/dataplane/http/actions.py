@@ -9,7 +9,7 @@ from itertools import accumulate
 from meshproxy.dataplane.cluster import Cluster
 from meshproxy.dataplane.http.cors import CORSPolicy
 from meshproxy.dataplane.http.counters import RequestCounters
-from meshproxy.dataplane.http.forwarding import edited_request_head
+from meshproxy.dataplane.http.forwarding import edited_request_head, request_head
 from meshproxy.dataplane.http.header_edits import HeaderEdit, edits
 from meshproxy.dataplane.http.persistence import Persistence
 from meshproxy.dataplane.http.redirects import rewritten_target
@@ -68,8 +68,15 @@ class BackendAction:
         self.mirrors = tuple(MirrorAction(each, clusters[each.cluster]) for each in (*rule.mirrors, *own.mirrors))
         self.edited = bool(self.rewrite or self.request_edits)
 
-    def edited_head(self, head: RequestHead, told: bytes, believed: bool, default_host: bytes, prefix: bytes) -> bytes:
-        """The request's head with the filters' edits; `prefix` is what the rule matched."""
+    def upstream_head(
+        self, head: RequestHead, told: bytes, believed: bool, default_host: bytes, prefix: bytes, normalized: bool
+    ) -> bytes:
+        """The request's head with the filters' edits; `prefix` is what the rule matched.
+
+        `normalized` says that the head's path is not as the client wrote it.
+        """
+        if not self.edited and not normalized:
+            return request_head(head, told, believed, default_host)
         rewrite = self.rewrite
         target = rewritten_target(rewrite.path if rewrite else None, head, prefix)
         host = rewrite.hostname.encode() if rewrite and rewrite.hostname else None
@@ -80,13 +87,14 @@ class RuleAction:
     """One rule. `counters` count what it answers itself; each backend has its own."""
 
     __slots__ = (
-        "_backends", "_bounds", "answers", "backend_timeout", "cors", "counters", "name", "persistence", "redirect",
-        "request_timeout", "response_edits", "retry", "sole",
+        "_backends", "_bounds", "answers", "authorization", "backend_timeout", "cors", "counters", "name",
+        "persistence", "redirect", "request_timeout", "response_edits", "retry", "sole",
     )  # fmt: skip
 
     def __init__(self, rule: Rule, clusters: Mapping[str, Cluster], counters: Callable[[str], RequestCounters]) -> None:
         """`counters` gives those of a backend by its name, and the rule's own for an empty one."""
         self.name = rule.name
+        self.authorization = rule.authorization
         self.counters = counters("")
         self.redirect = rule.filters.redirect
         self.cors = CORSPolicy(rule.filters.cors) if rule.filters.cors is not None else None

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from meshproxy.aio.timer_wheel import Timer
+from meshproxy.authorization.caller import Caller
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.dataplane.http import access
 from meshproxy.dataplane.http.deadline import Deadline
@@ -60,9 +61,9 @@ class Downstream:
     """Owns a client's socket and its exchange. `picked` is where its first request goes, if that was decided before."""
 
     __slots__ = (
-        "_chunks", "_client", "_ended", "_exchange", "_input", "_listener", "_outbox", "_paused", "_processing",
-        "_reactor", "_receive", "_remaining", "_requests", "_socket", "_state", "_tunnel", "closing", "deadline",
-        "facts", "frontend",
+        "_caller", "_chunks", "_client", "_ended", "_exchange", "_input", "_listener", "_outbox", "_paused",
+        "_processing", "_reactor", "_receive", "_remaining", "_requests", "_socket", "_state", "_tunnel", "closing",
+        "deadline", "facts", "frontend",
     )  # fmt: skip
 
     frontend: Frontend
@@ -85,6 +86,7 @@ class Downstream:
         self._receive = sock.recv
         self.facts = self.frontend.facts(client[0], tls)
         self._client = client
+        self._caller = Caller(tls.spiffe_id if tls is not None else "", client[0])
         self.deadline = Deadline(reactor, self._deadline_reached)
         self._outbox = Outbox(reactor, sock, self._drained, self._client_gone)
         self._exchange = Exchange(self)
@@ -147,6 +149,7 @@ class Downstream:
                 data = data[2:]
             self._input = data
         end = data.find(b"\r\n\r\n") + 4
+        self.frontend = self._listener.frontend  # which may have changed since the last request
         config = self.frontend.config
         if end < 4:
             self._await_rest_of_head(data)
@@ -265,6 +268,12 @@ class Downstream:
 
         return self._reactor.wheel.schedule(delay, call)
 
+    def caller(self, address: str) -> Caller:
+        """Whom this client calls as; `address` is its own, or what a trusted proxy says of it."""
+        if self._caller.ip != address:
+            self._caller = Caller(self._caller.principal, address)
+        return self._caller
+
     def proxy_header(self, version: int) -> bytes:
         """What tells an upstream of this connection (HAProxy's PROXY protocol)."""
         destination = SocketAddress(*self._socket.getsockname()[:2])
@@ -306,7 +315,6 @@ class Downstream:
         self._state = _State.IDLE
         self._remaining = 0
         self._chunks = None
-        self.frontend = self._listener.frontend
         self.deadline.set(self.now() + self.frontend.config.idle_timeout)
         if self._paused:
             self._resume()
@@ -383,6 +391,9 @@ class Downstream:
             self.close()
         else:
             self.closing = True
+
+    def end_refused(self) -> None:
+        """Implements `listener.Open`: each request is asked; one that is under way may end."""
 
     def abort(self) -> None:
         """Reset: the client may not take what it has for the whole."""

@@ -16,7 +16,7 @@ from meshproxy.dataplane.cluster import Cluster
 from meshproxy.dataplane.http import access, forwarding
 from meshproxy.dataplane.http.actions import BackendAction, RuleAction
 from meshproxy.dataplane.http.attempt import Attempt, AttemptOwner
-from meshproxy.dataplane.http.limits import refused
+from meshproxy.dataplane.http.limits import Refusal, forbidden, refused
 from meshproxy.dataplane.http.local_replies import local_reply
 from meshproxy.dataplane.http.mirror import mirror_request
 from meshproxy.dataplane.http.preference import Preference
@@ -41,8 +41,8 @@ class Exchange(AttemptOwner):
     __slots__ = (
         "_attempt", "_backend", "_backoff", "_entered", "_normalized", "_prefix", "_retries", "_sending", "_timeouts",
         "_told", "_waiting", "_writer", "active", "attempts", "body", "client", "client_address", "cluster", "detail",
-        "endpoint", "flags", "head", "preference", "request_id", "responded", "responding", "rule", "sent", "started",
-        "status",
+        "endpoint", "flags", "head", "preference", "request_id", "responded", "responding", "rule", "sent",
+        "started", "status",
     )  # fmt: skip
 
     head: RequestHead
@@ -58,8 +58,7 @@ class Exchange(AttemptOwner):
         self._writer = ResponseWriter()
         self._backoff: Timer | None = None
         self.started = self.responded = 0.0
-        self._told = self.request_id = b""
-        self.client_address = ""
+        self._told, self.request_id, self.client_address = b"", b"", ""
         self._reset()
 
     def _reset(self) -> None:
@@ -103,8 +102,10 @@ class Exchange(AttemptOwner):
         if found is None:
             self.reply(404, "NR", "no rule matches")
             return
-        self.rule, self._prefix = found
-        self._follow(self.rule, head)
+        self.rule, self._prefix = rule, _ = found
+        authorization = rule.authorization or self.client.frontend.authorization
+        if not authorization or not self._is_refused(forbidden(self, authorization)):
+            self._follow(rule, head)
 
     def _follow(self, rule: RuleAction, head: RequestHead) -> None:
         """Do what the rule says."""
@@ -142,9 +143,7 @@ class Exchange(AttemptOwner):
 
     def _enter(self, rule: RuleAction, backend: BackendAction, cluster: Cluster) -> None:
         config = cluster.config
-        refusal = refused(cluster, max(self.head.length, self.body.size), self.started)
-        if refusal is not None:
-            self.reply(refusal.status, refusal.flag, refusal.detail, fields=refusal.fields)
+        if self._is_refused(refused(cluster, max(self.head.length, self.body.size), self.started)):
             return
         self.preference.hash(cluster, self.head, self.request_id)
         self._retries.begin(rule.retry or config.retry, self.head.method)
@@ -163,6 +162,12 @@ class Exchange(AttemptOwner):
             self._set_deadline(self.started)
         else:
             self.reply(503, "UO", "as many requests as allowed are under way, and as many as allowed wait")
+
+    def _is_refused(self, refusal: Refusal | None) -> bool:
+        if refusal is None:
+            return False
+        self.reply(refusal.status, refusal.flag, refusal.detail, fields=refusal.fields)
+        return True
 
     def admitted(self) -> None:
         """Implements `cluster.Waiting`."""
@@ -218,9 +223,7 @@ class Exchange(AttemptOwner):
         backend, client = self._backend, self.client
         assert backend is not None
         believed, host = client.facts.is_trusted, client.frontend.default_host
-        if not backend.edited and not self._normalized:
-            return forwarding.request_head(self.head, self._told, believed, host)
-        return backend.edited_head(self.head, self._told, believed, host, self._prefix)
+        return backend.upstream_head(self.head, self._told, believed, host, self._prefix, self._normalized)
 
     def request_body(self, piece: bytes, complete: bool) -> None:
         """More of the request's body."""
@@ -296,13 +299,9 @@ class Exchange(AttemptOwner):
         assert rule is not None
         assert backend is not None
         assert cluster is not None
-        added = self.preference.key.response_field
-        if rule.persistence is not None:
-            token, upstream = self.preference.token, self._attempt.upstream
-            added += rule.persistence.response_field(token, cluster, upstream, self._wall())
-        if backend.cors is not None:
-            added += backend.cors.response_fields(self.head)
-        return added
+        upstream = self._attempt.upstream
+        added = self.preference.response_fields(rule.persistence, cluster, upstream, self._wall())
+        return added + backend.cors.response_fields(self.head) if backend.cors is not None else added
 
     def response_body(self, body: Bytes, done: bool) -> None:
         """Implements `AttemptOwner`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ipaddress import ip_network
 
+from meshproxy.dataplane.authorizers import Authorizers
 from meshproxy.dataplane.cluster import Cluster
 from meshproxy.dataplane.http.actions import RuleAction, cluster_rule
 from meshproxy.dataplane.http.context import HTTPContext
@@ -37,11 +38,18 @@ class Frontend:
     """What `Downstream` and `Exchange` need of their listener. Replaced when its configuration is."""
 
     def __init__(
-        self, config: model.Listener, cluster: Cluster | None, tables: RouteTables, context: HTTPContext
+        self,
+        config: model.Listener,
+        cluster: Cluster | None,
+        tables: RouteTables,
+        authorizers: Authorizers,
+        context: HTTPContext,
     ) -> None:
         self.name = config.name
         self.config = config.http
         self.context = context
+        self.authorization = config.authorization
+        self.authorizers = authorizers
         self.port = config.address.port
         self.default_host = str(config.address).encode()
         self.stream_idle_timeout = config.http.stream_idle_timeout

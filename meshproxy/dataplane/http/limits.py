@@ -1,10 +1,13 @@
-"""Requests that a backend's limits refuse before they wait for an endpoint."""
+"""Requests that are refused before they wait for an endpoint: by an authorization, or by a backend's limits."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from meshproxy.dataplane.cluster import Cluster
+
+if TYPE_CHECKING:
+    from meshproxy.dataplane.http.exchange import Exchange
 
 
 class Refusal(NamedTuple):
@@ -14,6 +17,15 @@ class Refusal(NamedTuple):
     flag: str
     detail: str
     fields: bytes = b""
+
+
+def forbidden(exchange: Exchange, authorization: str) -> Refusal | None:
+    """Why the request's client may not have what it asks for."""
+    client = exchange.client
+    policy = client.frontend.authorizers.refusal_of_request(
+        authorization, client.caller(exchange.client_address), exchange.head
+    )
+    return Refusal(403, "RBAC", f"refused by {policy}") if policy else None
 
 
 def refused(cluster: Cluster, size: int, now: float) -> Refusal | None:

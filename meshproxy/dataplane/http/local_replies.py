@@ -6,6 +6,7 @@ from http import HTTPStatus
 
 _TEXTS = {
     400: "bad request",
+    403: "a policy forbids this request",
     404: "no route matches this request",
     408: "the request took too long to arrive",
     413: "the request's body is larger than allowed",

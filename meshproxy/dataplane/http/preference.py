@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from meshproxy.dataplane.cluster import Cluster
-from meshproxy.dataplane.http.persistence import NO_KEY, HashKey, Token, hash_key
+from meshproxy.dataplane.http.persistence import NO_KEY, HashKey, Persistence, Token, hash_key
 from meshproxy.dataplane.http.retries import Retries
 from meshproxy.dataplane.upstream import Upstream
 from meshproxy.protocols.http1.request import RequestHead
@@ -31,6 +31,14 @@ class Preference:
         if cluster.config.hash_on:
             self.key = hash_key(cluster.config.hash_on, head, new_value)
             self.reserved = None
+
+    def response_fields(
+        self, persistence: Persistence | None, cluster: Cluster, upstream: Upstream, wall: float
+    ) -> bytes:
+        """The field lines that have the client show the same preference again; `wall` is Unix time."""
+        if persistence is None:
+            return self.key.response_field
+        return self.key.response_field + persistence.response_field(self.token, cluster, upstream, wall)
 
     def pick(self, cluster: Cluster, client: str, retries: Retries) -> Upstream | None:
         """The upstream for the next try of a request of `client` (an IP address), if there is one."""

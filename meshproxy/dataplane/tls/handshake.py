@@ -194,6 +194,9 @@ class ServerHandshake:
     def drain(self) -> None:
         """Implements `listener.Open`: it has not begun."""
 
+    def end_refused(self) -> None:
+        """Implements `listener.Open`: it is asked when it begins."""
+
     def abort(self) -> None:
         """Reset; nothing when the socket was passed on."""
         if self._socket is not None:

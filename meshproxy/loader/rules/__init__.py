@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from meshproxy.base.errors import Finding
 from meshproxy.loader.rules import (
+    authorization,
     endpoints,
     gateway,
     http_route,
@@ -18,6 +19,7 @@ from meshproxy.loader.rules import (
     workload,
 )
 from meshproxy.resources import (
+    AuthorizationPolicy,
     Endpoints,
     EndpointSlice,
     Gateway,
@@ -48,6 +50,8 @@ def check(resource: Resource) -> Iterator[Finding]:
             yield from workload.check(resource.spec)
         case TrafficPolicy():
             yield from policy.check(resource.spec)
+        case AuthorizationPolicy():
+            yield from authorization.check(resource.spec)
         case Proxy():
             yield from proxy.check(resource.spec)
 

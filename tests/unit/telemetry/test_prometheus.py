@@ -15,7 +15,7 @@ from meshproxy.telemetry.dns import DNSReport, QueryCount, UpstreamReport
 from meshproxy.telemetry.exposition import labels
 from meshproxy.telemetry.metrics import IdentityMetrics, MetricsInput, SourceMetrics
 from meshproxy.telemetry.prometheus import METRICS, PIECE, render
-from meshproxy.telemetry.request_totals import EndpointRequests, RuleKey
+from meshproxy.telemetry.request_totals import DecisionKey, EndpointRequests, RuleKey
 from meshproxy.telemetry.totals import EndpointTotals, ListenerTotals
 from tests.support.view import make_counts
 
@@ -87,6 +87,7 @@ def make_input(**fields: Any) -> MetricsInput:
             dropped=2,
             upstreams=(UpstreamReport(address="192.0.2.1:53", answers=3, failures=1, seconds=0.25),),
         ),
+        "decisions": {DecisionKey("Service/default/web:http", "AuthorizationPolicy/p", "denied"): 3},
     }
     return MetricsInput(**defaults | fields)
 

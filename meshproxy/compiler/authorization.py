@@ -1,0 +1,169 @@
+"""AuthorizationPolicies → what the listeners of a Service's port, or of a Gateway, ask of their callers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from meshproxy.base.names import NamespacedName
+from meshproxy.compiler.diagnostics import Diagnostics
+from meshproxy.resources import AuthorizationPolicy, Gateway, Service
+from meshproxy.resources.authorization import (
+    AuthorizationAction,
+    AuthorizationOperation,
+    AuthorizationSource,
+    ExistingConnections,
+)
+from meshproxy.resources.http_route import MatchType
+from meshproxy.resources.policy import TargetRef
+from meshproxy.resources.service import ServicePort
+from meshproxy.snapshot.authorization import (
+    ANY_OPERATION,
+    ANY_SOURCE,
+    Authorization,
+    AuthorizationDefault,
+    AuthorizationRule,
+    Operation,
+    Source,
+)
+from meshproxy.snapshot.routes import ValueMatch
+
+
+class _Target(NamedTuple):
+    """Whom a policy is attached to; `section` is a port's or a listener's name, None for all of them."""
+
+    kind: str
+    key: NamespacedName
+    section: str | None
+
+
+class AuthorizationIndex:
+    """The policies of each target. All that are attached count, each adding to the others."""
+
+    def __init__(
+        self,
+        policies: Iterable[AuthorizationPolicy],
+        services: Mapping[NamespacedName, Service],
+        gateways: Mapping[NamespacedName, Gateway],
+        diagnostics: Diagnostics,
+    ) -> None:
+        self._attached: dict[_Target, list[AuthorizationPolicy]] = {}
+        self._made: dict[str, Authorization] = {}
+        for policy in sorted(policies, key=lambda policy: policy.key):
+            for index, ref in enumerate(policy.spec.target_refs):
+                key = NamespacedName(policy.metadata.namespace, ref.name)
+                sections = _sections(ref, services.get(key), gateways.get(key))
+                if _is_there(policy, ref, f"spec.targetRefs[{index}]", sections, diagnostics):
+                    target = _Target(ref.kind, key, ref.section_name or None)
+                    self._attached.setdefault(target, []).append(policy)
+
+    def of_port(self, service: Service, port: ServicePort) -> str:
+        """The name of the authorization of a Service's port; empty where no policy is attached."""
+        return self._name_of(_Target("Service", service.key, port.name or None), port.port)
+
+    def of_gateway_listener(self, gateway: NamespacedName, listener: str, port: int) -> str:
+        """The same for a Gateway's listener."""
+        return self._name_of(_Target("Gateway", gateway, listener), port)
+
+    def made(self) -> tuple[Authorization, ...]:
+        """Every authorization that was asked for, by name."""
+        return tuple(self._made[name] for name in sorted(self._made))
+
+    def _name_of(self, target: _Target, port: int) -> str:
+        policies = list(self._attached.get(target._replace(section=None), ()))
+        if target.section is not None:
+            policies += (each for each in self._attached.get(target, ()) if each not in policies)
+        if not policies:
+            return ""
+        name = f"{target.kind}/{target.key}:{target.section or port}"
+        if name not in self._made:
+            self._made[name] = _authorization(name, policies, port)
+        return name
+
+
+def _sections(ref: TargetRef, service: Service | None, gateway: Gateway | None) -> list[str] | None:
+    """The names of the target's parts; None where there is no such target."""
+    if ref.kind == "Service":
+        return [port.name for port in service.spec.ports if port.name] if service is not None else None
+    return [listener.name for listener in gateway.spec.listeners] if gateway is not None else None
+
+
+def _is_there(
+    policy: AuthorizationPolicy, ref: TargetRef, field: str, sections: list[str] | None, diagnostics: Diagnostics
+) -> bool:
+    if sections is None:
+        message = f"there is no {ref.kind} {ref.name} in namespace {policy.metadata.namespace}"
+        diagnostics.warning(policy, f"{field}.name", f"{message}; the policy protects nothing there")
+        return False
+    if ref.section_name and ref.section_name not in sections:
+        what = "port" if ref.kind == "Service" else "listener"
+        hint = diagnostics.hint(ref.section_name, sections)
+        message = f"{ref.kind} {ref.name} has no {what} named {ref.section_name}{hint}"
+        diagnostics.warning(policy, f"{field}.sectionName", f"{message}; the policy protects nothing there")
+        return False
+    return True
+
+
+def _authorization(name: str, policies: Iterable[AuthorizationPolicy], port: int) -> Authorization:
+    policies = tuple(policies)
+    rules = {
+        action: tuple(rule for each in policies if each.spec.action is action for rule in _rules(each, port))
+        for action in AuthorizationAction
+    }
+    return Authorization(
+        name=name,
+        deny=rules[AuthorizationAction.DENY],
+        allow=rules[AuthorizationAction.ALLOW],
+        audit=rules[AuthorizationAction.AUDIT],
+        restricted=any(each.spec.action is AuthorizationAction.ALLOW for each in policies),
+        default=AuthorizationDefault.ALLOW,
+        closes_connections=any(each.spec.existing_connections is ExistingConnections.CLOSE for each in policies),
+    )
+
+
+def _rules(policy: AuthorizationPolicy, port: int) -> Iterator[AuthorizationRule]:
+    """The policy's rules, without what is about other ports."""
+    for rule in policy.spec.rules:
+        operations = tuple(_operation(each) for each in rule.to if _is_about(each, port))
+        if rule.to and not operations:
+            continue
+        sources = tuple(_source(each, policy.metadata.namespace) for each in rule.from_)
+        yield AuthorizationRule(
+            policy=policy.label, sources=sources or (ANY_SOURCE,), operations=operations or (ANY_OPERATION,)
+        )
+
+
+def _is_about(operation: AuthorizationOperation, port: int) -> bool:
+    return (not operation.ports or port in operation.ports) and port not in operation.not_ports
+
+
+def _source(source: AuthorizationSource, namespace: str) -> Source:
+    return Source(
+        principals=source.principals,
+        not_principals=source.not_principals,
+        namespaces=source.namespaces,
+        not_namespaces=source.not_namespaces,
+        service_accounts=_accounts(source.service_accounts, namespace),
+        not_service_accounts=_accounts(source.not_service_accounts, namespace),
+        ip_blocks=source.ip_blocks,
+        not_ip_blocks=source.not_ip_blocks,
+    )
+
+
+def _accounts(names: Iterable[str], namespace: str) -> tuple[str, ...]:
+    return tuple(name if "/" in name else f"{namespace}/{name}" for name in names)
+
+
+def _operation(operation: AuthorizationOperation) -> Operation:
+    return Operation(
+        methods=operation.methods,
+        not_methods=operation.not_methods,
+        paths=operation.paths,
+        not_paths=operation.not_paths,
+        hosts=operation.hosts,
+        not_hosts=operation.not_hosts,
+        headers=tuple(
+            ValueMatch(name=each.name.lower(), value=each.value, regex=each.type is MatchType.REGULAR_EXPRESSION)
+            for each in operation.headers
+        ),
+    )

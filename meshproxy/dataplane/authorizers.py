@@ -1,0 +1,105 @@
+"""What the listeners of one worker ask of their callers, and how often they refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from meshproxy.authorization.authorizer import Authorizer, Verdict
+from meshproxy.authorization.caller import Caller
+from meshproxy.routing.api import Request
+from meshproxy.snapshot.authorization import Authorization
+from meshproxy.snapshot.messages import DecisionCount
+from meshproxy.telemetry.logs import RateLimited
+
+DENIED, AUDITED = "denied", "audited"
+_GONE = Verdict(False, "a policy that is gone")
+"""On what is left of a listener that was removed together with its policies."""
+
+
+class _Pair(NamedTuple):
+    """Two views of one authorization."""
+
+    requests: Authorizer
+    connections: Authorizer
+
+
+class Authorizers:
+    """The authorizations in force, by name; looked up for each call, so that a change is seen at once.
+
+    `log` is told what audit rules would refuse.
+    """
+
+    def __init__(self, log: RateLimited) -> None:
+        self._log = log
+        self._pairs: dict[str, _Pair] = {}
+        self._counts: dict[tuple[str, str, str], int] = {}
+        self._reported: dict[tuple[str, str, str], int] = {}
+
+    # -- configuration -------------------------------------------------------------------
+
+    def put(self, config: Authorization) -> Iterator[None]:
+        """Build beside what is in force, in steps, then change over at once."""
+        pair = _Pair(Authorizer(config), Authorizer(config))
+        yield from pair.requests.fill(http=True)
+        yield from pair.connections.fill(http=False)
+        self._pairs[config.name] = pair
+
+    def remove(self, name: str) -> None:
+        self._pairs.pop(name, None)
+        for key in [key for key in self._counts if key[0] == name]:
+            del self._counts[key]
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._pairs)
+
+    # -- verdicts ------------------------------------------------------------------------
+
+    def refusal_of_request(self, name: str, caller: Caller, request: Request) -> str:
+        """The policy that refuses `request` (or that there is none to allow it); empty where it may pass."""
+        pair = self._pairs.get(name)
+        verdict = pair.requests.of_request(caller, request) if pair is not None else _GONE
+        if verdict.audited or not verdict.allowed:
+            self._count(name, verdict, caller, _Line(request))
+        return "" if verdict.allowed else verdict.policy
+
+    def refusal_of_connection(self, name: str, caller: Caller) -> str:
+        """The same for a connection, or a session of datagrams."""
+        pair = self._pairs.get(name)
+        verdict = pair.connections.of_connection(caller) if pair is not None else _GONE
+        if verdict.audited or not verdict.allowed:
+            self._count(name, verdict, caller, "a connection")
+        return "" if verdict.allowed else verdict.policy
+
+    def would_refuse_connection(self, name: str, caller: Caller) -> bool:
+        """The same without counting it."""
+        pair = self._pairs.get(name)
+        return pair is not None and not pair.connections.of_connection(caller).allowed
+
+    def _count(self, name: str, verdict: Verdict, caller: Caller, what: object) -> None:
+        if not verdict.allowed:
+            self._count_one((name, verdict.policy, DENIED))
+        if verdict.audited:
+            self._count_one((name, verdict.audited, AUDITED))
+            self._log.warning("%s: %s would refuse %s of %s", name, verdict.audited, what, caller)
+
+    def _count_one(self, key: tuple[str, str, str]) -> None:
+        self._counts[key] = self._counts.get(key, 0) + 1
+
+    def take_changed(self) -> tuple[DecisionCount, ...]:
+        """The decisions that were counted since the last call, with all of their counts."""
+        before, self._reported = self._reported, dict(self._counts)
+        return tuple(DecisionCount(*key, count) for key, count in self._counts.items() if before.get(key) != count)
+
+
+class _Line:
+    """A request as a log has it, for which it is written when it is logged indeed."""
+
+    __slots__ = ("_request",)
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+
+    def __str__(self) -> str:
+        request = self._request
+        return f"{request.method.decode('latin-1')} {(request.host + request.path)[:512]!r}"
