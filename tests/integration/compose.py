@@ -19,7 +19,7 @@ from tests.integration.programs import output_of
 
 IMAGE = "python:3.11-slim"
 """Has python3 and curl. Nothing is pulled."""
-SOCKET = Path("/var/run/docker.sock")
+SOCKET = Path(os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://"))
 GRACE = 0.5
 """Seconds that the server goes on after SIGTERM, as a server that drains does."""
 
@@ -92,15 +92,20 @@ def server(*labels: str, says: str = "", **service: Any) -> dict[str, Any]:
 class Compose:
     """A project of its own, which is taken down in the end."""
 
-    def __init__(self, directory: Path, services: Mapping[str, Mapping[str, Any]], *networks: str) -> None:
+    def __init__(self, file: Path) -> None:
         self.name = f"meshproxy-test-{uuid.uuid4().hex[:8]}"
-        self._networks: dict[str, dict[str, Any]] = {network: {} for network in networks}
-        self._file = directory / "docker-compose.yml"
-        self.write(services)
+        self._file = file
 
-    def write(self, services: Mapping[str, Mapping[str, Any]]) -> None:
+    @classmethod
+    def of(cls, directory: Path, services: Mapping[str, Mapping[str, Any]], *networks: str) -> Self:
+        """One whose file is written into `directory`."""
+        made = cls(directory / "docker-compose.yml")
+        made.write(services, *networks)
+        return made
+
+    def write(self, services: Mapping[str, Mapping[str, Any]], *networks: str) -> None:
         """What the next `up` leads to."""
-        self._file.write_text(json.dumps({"services": services, "networks": self._networks}))
+        self._file.write_text(json.dumps({"services": services, "networks": {network: {} for network in networks}}))
 
     async def __aenter__(self) -> Self:
         require_docker()

@@ -117,7 +117,7 @@ async def test_labels_alone_make_a_service_with_a_canary_and_testers(mesh: Mesh,
         "beta": server(name, "service-port=80", "header.x-beta=yes", says="beta"),
         "shadow": server(name, "service-port=80", "mirror=true", says="shadow"),
     }
-    async with Compose(tmp_path, services) as compose:
+    async with Compose.of(tmp_path, services) as compose:
         await compose.up("--scale", "stable=2")
         await mesh.until_ready(5)
         assert (await mesh.url()).endswith(":80")
@@ -136,7 +136,7 @@ async def _is_empty(mesh: Mesh) -> bool:
 
 
 async def test_scaling_and_stopping_lose_no_request(mesh: Mesh, tmp_path: Path) -> None:
-    async with Compose(tmp_path, {"web": server(f"service={mesh.service}")}) as compose:
+    async with Compose.of(tmp_path, {"web": server(f"service={mesh.service}")}) as compose:
         await compose.up("--scale", "web=2")
         await mesh.until_ready(2)
         async with mesh.under_load() as wrong, mesh.under_load("/slow") as slow:
@@ -156,7 +156,7 @@ async def _some_terminating(mesh: Mesh) -> bool:
 
 async def test_health_and_pauses(mesh: Mesh, tmp_path: Path) -> None:
     health = {"test": ["CMD", "test", "-e", "/tmp/healthy"], "interval": "200ms", "timeout": "2s", "retries": 1}
-    async with Compose(tmp_path, {"web": server(f"service={mesh.service}", healthcheck=health)}) as compose:
+    async with Compose.of(tmp_path, {"web": server(f"service={mesh.service}", healthcheck=health)}) as compose:
         await compose.up("--scale", "web=2", "--wait")
         await mesh.until_ready(2)
         await compose("exec", "-T", "--index", "1", "web", "rm", "/tmp/healthy")
@@ -174,7 +174,7 @@ async def test_health_and_pauses(mesh: Mesh, tmp_path: Path) -> None:
 
 
 async def test_a_restart_with_other_labels(mesh: Mesh, tmp_path: Path) -> None:
-    async with Compose(tmp_path, {"web": server(f"service={mesh.service}", "service-port=8001")}) as compose:
+    async with Compose.of(tmp_path, {"web": server(f"service={mesh.service}", "service-port=8001")}) as compose:
         await compose.up()
         await mesh.until_ready(1)
         compose.write({"web": server(f"service={mesh.service}", "service-port=8002", "weigth=3")})
@@ -208,7 +208,7 @@ async def test_the_hosts_network_and_another_containers(mesh: Mesh, tmp_path: Pa
     )
     del beside["expose"]
     services = {"host": main, "web": server(says="web", environment={"PORT": "9999"}), "beside": beside}
-    async with Compose(tmp_path, services) as compose:
+    async with Compose.of(tmp_path, services) as compose:
         await compose.up()
         await mesh.until_ready(1)
         assert await mesh.answers(2) == {"host": 2}
@@ -226,7 +226,7 @@ async def test_two_calls_are_enough_and_an_engine_that_goes_away_changes_nothing
     way = SocketProxy(tmp_path / "docker.sock")
     proxy.configure(sources=[{"docker": {"endpoint": way.endpoint}, "emptyConfirmation": "0s"}])
     mesh = Mesh(proxy, service)
-    async with Compose(tmp_path, {"web": server(f"service={service}")}) as compose, AsyncExitStack() as stack:
+    async with Compose.of(tmp_path, {"web": server(f"service={service}")}) as compose, AsyncExitStack() as stack:
         async with way:
             await proxy.start()
             await compose.up("--scale", "web=2")
@@ -270,7 +270,7 @@ async def test_a_proxy_in_a_container_uses_its_own_networks_and_names(service: s
         "depends_on": ["web"],
     }
     web = server(f"service={service}", "service-port=80", networks=["a-private", "z-shared"], says="web")
-    async with Compose(tmp_path, {"proxy": proxy, "web": web}, "a-private", "z-shared") as compose:
+    async with Compose.of(tmp_path, {"proxy": proxy, "web": web}, "a-private", "z-shared") as compose:
         await compose.up("--scale", "web=2")
         if not await _asked(compose, "http://127.0.0.1:15000/readyz", retries=50):
             pytest.skip(f"this Python does not run in the image: {(await compose('logs', 'proxy'))[-300:]}")
@@ -310,7 +310,7 @@ async def test_the_fake_engine_answers_as_a_real_one(tmp_path: Path) -> None:
     events: list[DockerEvent] = []
     ended = asyncio.Event()
     services = {"web": server("app=web", "service=x", ports=["127.0.0.1::8080"])}
-    async with Compose(tmp_path, services) as compose, DockerClient(source) as client:
+    async with Compose.of(tmp_path, services) as compose, DockerClient(source) as client:
         await compose("create")
         container_id = (await compose("ps", "-aq", "web")).strip()
         response = await client.events(0)
