@@ -11,7 +11,7 @@ from meshproxy.compiler.app_protocols import is_unspoken
 from meshproxy.compiler.diagnostics import Diagnostics
 from meshproxy.compiler.reference_grants import GrantIndex
 from meshproxy.compiler.services import cluster_name
-from meshproxy.resources import HTTPRoute, Ingress, Service
+from meshproxy.resources import HTTPRoute, Ingress, Service, TLSRoute
 from meshproxy.resources.http_route import BackendObjectReference
 from meshproxy.resources.ingress import IngressServiceBackend
 from meshproxy.resources.meta import Resource
@@ -42,7 +42,13 @@ class BackendIndex:
             self._names[key.namespace].append(key.name)
 
     def of_route(
-        self, route: HTTPRoute, ref: BackendObjectReference, field: str, consequence: str, *, with_grant: bool
+        self,
+        route: HTTPRoute | TLSRoute,
+        ref: BackendObjectReference,
+        field: str,
+        consequence: str,
+        *,
+        with_grant: bool,
     ) -> Target:
         """Where a `backendRef` leads.
 
@@ -53,12 +59,13 @@ class BackendIndex:
         label = _label(key, ref.port, route.metadata.namespace)
         if not ref.is_service:  # the loader says so
             return Target(label, problem=f"{ref.kind} {ref.name} is no Service")
-        if with_grant and not self._grants.lets_http_routes_of(route.metadata.namespace, key):
-            who = f"HTTPRoutes of namespace {route.metadata.namespace}"
+        if with_grant and not self._grants.lets(route.kind, route.metadata.namespace, "Service", key):
+            who = f"{route.kind}s of namespace {route.metadata.namespace}"
             problem = f"no ReferenceGrant in namespace {key.namespace} lets {who} refer to Service {key.name}"
             self._warn(route, f"{field}.namespace", problem, consequence)
             return Target(label, problem=problem)
-        return self._in_service(route, key, label, field, consequence, number=ref.port)
+        requests = route.kind != "TLSRoute"
+        return self._in_service(route, key, label, field, consequence, number=ref.port, requests=requests)
 
     def of_ingress(self, ingress: Ingress, ref: IngressServiceBackend, field: str) -> Target:
         """Where an Ingress' backend leads; its Services are of its own namespace."""
@@ -79,6 +86,7 @@ class BackendIndex:
         *,
         number: int | None,
         port_name: str | None = None,
+        requests: bool = True,
     ) -> Target:
         service = self._services.get(key)
         if service is None:
@@ -92,7 +100,7 @@ class BackendIndex:
             hint = "; write a Service with an EndpointSlice or Workloads"
             self._warn(referrer, f"{field}.name", problem + hint, consequence)
             return Target(label, problem=problem)
-        port, problem = _port_of(service, number, port_name)
+        port, problem = _port_of(service, number, port_name, requests=requests)
         if port is None:
             self._warn(referrer, f"{field}.port", problem, consequence)
             return Target(label, problem=problem)
@@ -107,8 +115,10 @@ def _label(key: NamespacedName, port: int | str | None, namespace: str) -> str:
     return name if port is None else f"{name}:{port}"
 
 
-def _port_of(service: Service, number: int | None, name: str | None) -> tuple[ServicePort | None, str]:
-    """The TCP port of that number or name, or None and what is wrong."""
+def _port_of(
+    service: Service, number: int | None, name: str | None, *, requests: bool
+) -> tuple[ServicePort | None, str]:
+    """The TCP port of that number or name, for `requests` or any bytes, or None and what is wrong."""
     if number is None and not name:
         return None, f"needs a port of {service.label}: {_ports(service)}"
     found = [port for port in service.spec.ports if (port.port == number if number is not None else port.name == name)]
@@ -118,7 +128,7 @@ def _port_of(service: Service, number: int | None, name: str | None) -> tuple[Se
     port = next((port for port in found if port.protocol is Protocol.TCP), None)
     if port is None:
         return None, f"port {found[0].port} of {service.label} is UDP, which carries no HTTP/1.1"
-    if is_unspoken(port):
+    if requests and is_unspoken(port):
         return None, f"port {port.port} of {service.label} speaks {port.app_protocol}, which is not supported yet"
     return port, ""
 

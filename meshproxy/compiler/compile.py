@@ -17,20 +17,26 @@ from meshproxy.compiler.endpoint_slices import EndpointIndex
 from meshproxy.compiler.http_policies import http_listener
 from meshproxy.compiler.policies import PolicyIndex
 from meshproxy.compiler.proxy_settings import DEFAULT_PROXY, environment_of, settings_of
+from meshproxy.compiler.reference_grants import GrantIndex
 from meshproxy.compiler.request_routing import route_requests
 from meshproxy.compiler.services import Context, Parts, compile_service
+from meshproxy.compiler.tls_materials import MaterialIndex
 from meshproxy.resources import (
     AuthorizationPolicy,
+    ConfigMap,
     Endpoints,
     EndpointSlice,
     Gateway,
     Proxy,
+    ReferenceGrant,
+    Secret,
     Service,
     TrafficPolicy,
     Workload,
 )
 from meshproxy.resources.meta import Resource
 from meshproxy.snapshot.model import Snapshot, WorkloadView
+from meshproxy.snapshot.tls import TLSMaterial
 
 R = TypeVar("R", bound=Resource)
 
@@ -40,6 +46,8 @@ class Compiled(NamedTuple):
 
     snapshot: Snapshot
     findings: tuple[Finding, ...]
+    materials: tuple[TLSMaterial, ...] = ()
+    """Keys and certificates that the snapshot names; in it they would be written to disk, and shown."""
 
 
 def compile_resources(
@@ -62,6 +70,8 @@ def compile_resources(
     )
     gateways = {gateway.key: gateway for gateway in _of_kind(everything, Gateway)}
     authorizations = AuthorizationIndex(_of_kind(everything, AuthorizationPolicy), services, gateways, diagnostics)
+    grants = GrantIndex(_of_kind(everything, ReferenceGrant))
+    materials = MaterialIndex([*_of_kind(everything, Secret), *_of_kind(everything, ConfigMap)], grants, diagnostics)
     routed = route_requests(
         everything,
         services,
@@ -69,6 +79,7 @@ def compile_resources(
         ingress=environment.ingress,
         http=http_listener(None, proxy),
         authorizations=authorizations,
+        materials=materials,
         diagnostics=diagnostics,
     )
     context = Context(
@@ -98,11 +109,12 @@ def compile_resources(
         assignments=parts.sorted_assignments(),
         route_tables=routed.tables,
         authorizations=authorizations.made(),
+        tls_files=materials.files,
         services=tuple(parts.views),
         workloads=views,
     )
     version = content_version(msgspec.msgpack.encode(snapshot))
-    return Compiled(msgspec.structs.replace(snapshot, version=version), diagnostics.findings())
+    return Compiled(msgspec.structs.replace(snapshot, version=version), diagnostics.findings(), materials.materials)
 
 
 def _of_kind(resources: Iterable[Resource], kind: type[R]) -> list[R]:

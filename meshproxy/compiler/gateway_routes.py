@@ -1,40 +1,77 @@
-"""HTTPRoutes whose parent is a Gateway: which of its listeners take them, and why the others do not."""
+"""Routes whose parent is a Gateway: which of its listeners take them, and why the others do not."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import msgspec
 
 from meshproxy.base.names import NamespacedName
+from meshproxy.compiler.backends import BackendIndex
 from meshproxy.compiler.diagnostics import Diagnostics
+from meshproxy.compiler.edges import EdgeHost, TLSHost
 from meshproxy.compiler.gateways import OpenGateways, OpenListener
-from meshproxy.compiler.hostnames import within
+from meshproxy.compiler.hostnames import meeting, within
 from meshproxy.compiler.http_routes import HTTPRouteRules
 from meshproxy.compiler.selectors import selects
-from meshproxy.resources import Gateway, HTTPRoute
+from meshproxy.compiler.tls_routes import tls_backends
+from meshproxy.resources import Gateway, HTTPRoute, TLSRoute
 from meshproxy.resources.gateway import NAMESPACE_NAME_LABEL, FromNamespaces, RouteNamespaces
 from meshproxy.resources.http_route import GATEWAY_GROUP, ParentReference
+from meshproxy.resources.meta import Resource
 
 _PASSED_OVER = "the route does nothing for it"
 
 
-def attach_to_gateways(
+Route = TypeVar("Route", HTTPRoute, TLSRoute)
+Add = Callable[[Route, OpenListener], None]
+"""Has a listener take a route."""
+
+
+def attach_http_routes(
     routes: Iterable[HTTPRoute], gateways: OpenGateways, rules: HTTPRouteRules, diagnostics: Diagnostics
 ) -> None:
     """Add the rules of `routes`, which come in order of precedence, to the hosts of the listeners that take them."""
+
+    def add(route: HTTPRoute, listener: OpenListener) -> None:
+        compiled = rules.of(route, with_grants=True)
+        for host in listener.hosts:
+            if isinstance(host, EdgeHost):
+                hostnames = within(host.hostname, route.spec.hostnames) or ()
+                own = (msgspec.structs.replace(rule, hostnames=hostnames) for rule in compiled)
+                host.attach("HTTPRoute", route.key, own)
+
+    _attach_all(routes, gateways, add, diagnostics)
+
+
+def attach_tls_routes(
+    routes: Iterable[TLSRoute], gateways: OpenGateways, backends: BackendIndex, diagnostics: Diagnostics
+) -> None:
+    """Add the backends of `routes`, likewise."""
+
+    def add(route: TLSRoute, listener: OpenListener) -> None:
+        found = tls_backends(route, backends)
+        for host in listener.hosts:
+            if isinstance(host, TLSHost):
+                host.attach(route.key, meeting(host.hostname, route.spec.hostnames), found)
+
+    _attach_all(routes, gateways, add, diagnostics)
+
+
+def _attach_all(routes: Iterable[Route], gateways: OpenGateways, add: Add[Route], diagnostics: Diagnostics) -> None:
     for route in routes:
         for number, parent in enumerate(route.spec.parent_refs):
             if parent.is_gateway:
-                _attach(route, parent, f"spec.parentRefs[{number}]", gateways, rules, diagnostics)
+                _attach(route, parent, f"spec.parentRefs[{number}]", gateways, add, diagnostics)
 
 
 def _attach(
-    route: HTTPRoute,
+    route: Route,
     parent: ParentReference,
     field: str,
     gateways: OpenGateways,
-    rules: HTTPRouteRules,
+    add: Add[Route],
     diagnostics: Diagnostics,
 ) -> None:
     key = NamespacedName(parent.namespace or route.metadata.namespace, parent.name)
@@ -51,7 +88,7 @@ def _attach(
     refusals = {each.listener.name: _refusal(route, gateway, each) for each in meant}
     for each in meant:
         if not refusals[each.listener.name]:
-            _add(route, each, rules)
+            add(route, each)
     if all(refusals.values()):
         reasons = ", ".join(f"listener {name} {reason}" for name, reason in refusals.items())
         diagnostics.warning(route, field, f"{gateway.label} does not take it: {reasons}; {_PASSED_OVER}")
@@ -63,7 +100,7 @@ def _is_meant(each: OpenListener, parent: ParentReference) -> bool:
 
 
 def _say_what_there_is(
-    route: HTTPRoute, parent: ParentReference, field: str, gateway: Gateway, diagnostics: Diagnostics
+    route: Resource, parent: ParentReference, field: str, gateway: Gateway, diagnostics: Diagnostics
 ) -> None:
     listeners = gateway.spec.listeners
     there = ", ".join(f"{each.name} (port {each.port})" for each in listeners)
@@ -77,13 +114,15 @@ def _say_what_there_is(
     diagnostics.warning(route, field, message)
 
 
-def _refusal(route: HTTPRoute, gateway: Gateway, each: OpenListener) -> str:
+def _refusal(route: HTTPRoute | TLSRoute, gateway: Gateway, each: OpenListener) -> str:
     """Why a listener does not take `route`, or nothing."""
     if not each.hosts:
         return each.why_not
     allowed = each.listener.allowed_routes
-    if allowed.kinds and not any((kind.group, kind.kind) == (GATEWAY_GROUP, "HTTPRoute") for kind in allowed.kinds):
-        return "allows no HTTPRoutes (allowedRoutes.kinds)"
+    if each.route_kind != route.kind:
+        return f"is of {each.listener.protocol}, which {each.route_kind}s go with"
+    if allowed.kinds and not any((kind.group, kind.kind) == (GATEWAY_GROUP, route.kind) for kind in allowed.kinds):
+        return f"allows no {route.kind}s (allowedRoutes.kinds)"
     if not _allows(allowed.namespaces, route.metadata.namespace, gateway.metadata.namespace):
         return f"allows no routes of namespace {route.metadata.namespace} (allowedRoutes.namespaces)"
     hostname = each.hosts[0].hostname
@@ -101,10 +140,3 @@ def _allows(namespaces: RouteNamespaces, namespace: str, own: str) -> bool:
         case FromNamespaces.SELECTOR if namespaces.selector is not None:
             return selects(namespaces.selector, {NAMESPACE_NAME_LABEL: namespace})
     return False
-
-
-def _add(route: HTTPRoute, each: OpenListener, rules: HTTPRouteRules) -> None:
-    compiled = rules.of(route, with_grants=True)
-    for host in each.hosts:
-        hostnames = within(host.hostname, route.spec.hostnames) or ()
-        host.attach("HTTPRoute", route.key, (msgspec.structs.replace(rule, hostnames=hostnames) for rule in compiled))

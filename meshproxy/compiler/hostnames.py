@@ -29,3 +29,9 @@ def within(listener: str, hostnames: Iterable[str]) -> tuple[str, ...] | None:
     folded = dict.fromkeys(each.lower() for each in hostnames)
     meeting = tuple(each for each in folded if meet(listener, each))
     return meeting if meeting or not folded else None
+
+
+def meeting(listener: str, hostnames: Iterable[str]) -> tuple[str, ...]:
+    """What a listener's hostname and a route's have in common; the listener's where the route has none."""
+    found = within(listener, hostnames) or ((listener,) if not tuple(hostnames) else ())
+    return tuple(dict.fromkeys(listener if covers(each, listener) else each for each in found))

@@ -39,6 +39,10 @@ def add_ingresses(
     if not mine:
         return
     edge = edges.setdefault(address, Edge(address, OWNER, ListenerRole.INGRESS))
+    if edge.secure:
+        for each in mine:
+            diagnostics.warning(each, "spec", f"{edge.owner} has {address} for TLS; this Ingress does nothing")
+        return
     edge.hosts.setdefault("", EdgeHost(OWNER, ""))
     rules = [rule for ingress in mine for rule in _rules(ingress, backends)]
     for host in edge.hosts.values():

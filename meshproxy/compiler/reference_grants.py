@@ -1,4 +1,4 @@
-"""Who may refer to a Service of another namespace (Gateway API ReferenceGrant)."""
+"""Who may refer to objects of another namespace (Gateway API ReferenceGrant)."""
 
 from __future__ import annotations
 
@@ -13,18 +13,21 @@ class GrantIndex:
     """All grants, by who gives them to whom. Each adds to the others; nothing takes away."""
 
     def __init__(self, grants: Iterable[ReferenceGrant]) -> None:
-        self._services: set[tuple[str, str, str | None]] = set()
+        self._granted: set[tuple[str, str, str, str, str | None]] = set()
         for grant in grants:
-            sources = [
-                each.namespace for each in grant.spec.from_ if (each.group, each.kind) == (GATEWAY_GROUP, "HTTPRoute")
-            ]
-            targets = [each for each in grant.spec.to if each.group in CORE_GROUPS and each.kind == "Service"]
-            for source in sources:
-                self._services.update((source, grant.metadata.namespace, target.name or None) for target in targets)
+            sources = [(each.kind, each.namespace) for each in grant.spec.from_ if each.group == GATEWAY_GROUP]
+            targets = [each for each in grant.spec.to if each.group in CORE_GROUPS]
+            for kind, namespace in sources:
+                self._granted.update(
+                    (kind, namespace, target.kind, grant.metadata.namespace, target.name or None) for target in targets
+                )
 
-    def lets_http_routes_of(self, namespace: str, service: NamespacedName) -> bool:
-        """Whether HTTPRoutes of `namespace` may refer to `service`; those of its own namespace always may."""
-        if namespace == service.namespace:
+    def lets(self, kind: str, namespace: str, target_kind: str, target: NamespacedName) -> bool:
+        """Whether objects of a `kind` of the Gateway API in `namespace` may refer to a core object.
+
+        Those of its own namespace always may.
+        """
+        if namespace == target.namespace:
             return True
-        every = (namespace, service.namespace, None)
-        return every in self._services or (namespace, service.namespace, service.name) in self._services
+        to_all = (kind, namespace, target_kind, target.namespace)
+        return (*to_all, None) in self._granted or (*to_all, target.name) in self._granted

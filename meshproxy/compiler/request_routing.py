@@ -11,14 +11,14 @@ from meshproxy.compiler.authorization import AuthorizationIndex
 from meshproxy.compiler.backends import BackendIndex
 from meshproxy.compiler.diagnostics import Diagnostics
 from meshproxy.compiler.edges import Edges
-from meshproxy.compiler.gateway_routes import attach_to_gateways
+from meshproxy.compiler.gateway_routes import attach_http_routes, attach_tls_routes
 from meshproxy.compiler.gateways import open_gateways
 from meshproxy.compiler.http_routes import HTTPRouteRules
 from meshproxy.compiler.ingresses import add_ingresses
 from meshproxy.compiler.mesh_routes import PortKey, attach_to_services
-from meshproxy.compiler.reference_grants import GrantIndex
 from meshproxy.compiler.seniority import seniority
-from meshproxy.resources import Gateway, HTTPRoute, Ingress, IngressClass, ReferenceGrant, Service
+from meshproxy.compiler.tls_materials import MaterialIndex
+from meshproxy.resources import Gateway, HTTPRoute, Ingress, IngressClass, Service, TLSRoute
 from meshproxy.resources.meta import Resource
 from meshproxy.snapshot.http import HTTPListener
 from meshproxy.snapshot.model import Listener
@@ -41,6 +41,7 @@ def route_requests(
     ingress: SocketAddress,
     http: HTTPListener,
     authorizations: AuthorizationIndex,
+    materials: MaterialIndex,
     diagnostics: Diagnostics,
 ) -> Routed:
     """`namespace` is the Proxy's, for consumer routes; `ingress` is where Ingresses are served.
@@ -48,20 +49,20 @@ def route_requests(
     `http` is what listeners that have no Service ask of their clients.
     """
     resources = tuple(resources)
-    grants = GrantIndex(each for each in resources if isinstance(each, ReferenceGrant))
     routes = sorted((each for each in resources if isinstance(each, HTTPRoute)), key=seniority)
-    backends = BackendIndex(services, grants, diagnostics)
+    backends = BackendIndex(services, materials.grants, diagnostics)
     rules = HTTPRouteRules(backends, diagnostics)
     by_port = attach_to_services(routes, services, namespace, rules, diagnostics)
     edges: Edges = {}
-    gateways = open_gateways(
-        (each for each in resources if isinstance(each, Gateway)), edges, authorizations, diagnostics
-    )
-    attach_to_gateways(routes, gateways, rules, diagnostics)
+    opened = (each for each in resources if isinstance(each, Gateway))
+    gateways = open_gateways(opened, edges, authorizations, materials, diagnostics)
+    attach_http_routes(routes, gateways, rules, diagnostics)
+    tls_routes = sorted((each for each in resources if isinstance(each, TLSRoute)), key=seniority)
+    attach_tls_routes(tls_routes, gateways, backends, diagnostics)
     classes = {each.metadata.name: each for each in resources if isinstance(each, IngressClass)}
     ingresses = (each for each in resources if isinstance(each, Ingress))
     add_ingresses(ingresses, classes, ingress, edges, backends, diagnostics)
-    tables = (*by_port.values(), *(edge.table() for edge in edges.values()))
+    tables = (*by_port.values(), *(edge.table() for edge in edges.values() if edge.hosts))
     return Routed(
         by_port=by_port,
         tables=tuple(sorted(tables, key=lambda table: table.name)),

@@ -27,6 +27,7 @@ from meshproxy.loader.places import attach
 from meshproxy.resources.update import Source, SourceUpdate
 from meshproxy.snapshot.consistency import check_consistency
 from meshproxy.snapshot.model import EMPTY, Snapshot
+from meshproxy.snapshot.tls import TLSMaterial
 
 COMPILE_DELAY = 0.01
 """Seconds that changes are collected for: a burst of a thousand is one compile."""
@@ -88,6 +89,9 @@ class ControlPlane:
         self._hosts = HostResolver(lookup or SystemNames(), random, on_event, self._coalescer.changed)
         self._publisher = Publisher()
         self._state = ConfigState()
+        self.materials: tuple[TLSMaterial, ...] = ()
+        """Keys and certificates of the latest configuration that could be used, which no snapshot holds."""
+        self._published_materials: tuple[TLSMaterial, ...] = ()
         self._started = False
         self.publish: Callable[[Sequence[Publish]], None] = lambda publishes: None
 
@@ -189,6 +193,7 @@ class ControlPlane:
             self._reject("consistency check", (), str(rejected))
             return None
         self._accepted_again()
+        self.materials = compiled.materials
         return compiled.snapshot
 
     async def _resolve(self, names: Collection[str]) -> None:
@@ -215,7 +220,11 @@ class ControlPlane:
         before = self._publisher.current
         publishes = self._publisher.offer(snapshot)
         if self._publisher.current is before:
+            if self.materials != self._published_materials:
+                self._published_materials = self.materials
+                self.publish(())
             return
+        self._published_materials = self.materials
         self._state = msgspec.structs.replace(self._state, version=snapshot.version, published_at=self._clock())
         _log.info(
             "configuration %s: %d services, %d listeners, %d endpoints",

@@ -18,7 +18,6 @@ IGNORED = frozenset(
         "DaemonSet",
         "Job",
         "CronJob",
-        "ConfigMap",
         "Namespace",
         "ServiceAccount",
         "Role",
@@ -33,7 +32,6 @@ IGNORED = frozenset(
         "LimitRange",
         "ResourceQuota",
         "CustomResourceDefinition",
-        "Secret",
         "Kustomization",
     }
 )
@@ -43,7 +41,6 @@ NOT_YET = frozenset(
     {
         "GRPCRoute",
         "TCPRoute",
-        "TLSRoute",
         "UDPRoute",
         "BackendTLSPolicy",
         "BackendTrafficPolicy",

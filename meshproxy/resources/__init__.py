@@ -15,16 +15,23 @@ from meshproxy.resources.meta import ObjectMeta, Resource
 from meshproxy.resources.policy import TrafficPolicy
 from meshproxy.resources.proxy import Proxy
 from meshproxy.resources.reference_grant import ReferenceGrant
+from meshproxy.resources.secret import ConfigMap, Secret
 from meshproxy.resources.service import Service
+from meshproxy.resources.tls_route import TLSRoute
 from meshproxy.resources.workload import Workload
 
 KINDS: dict[tuple[str, str], type[Resource]] = {
     ("v1", "Service"): Service,
     ("v1", "Endpoints"): Endpoints,
+    ("v1", "Secret"): Secret,
+    ("v1", "ConfigMap"): ConfigMap,
     ("discovery.k8s.io/v1", "EndpointSlice"): EndpointSlice,
     ("gateway.networking.k8s.io/v1", "HTTPRoute"): HTTPRoute,
     ("gateway.networking.k8s.io/v1", "Gateway"): Gateway,
     ("gateway.networking.k8s.io/v1", "GatewayClass"): GatewayClass,
+    ("gateway.networking.k8s.io/v1", "TLSRoute"): TLSRoute,
+    ("gateway.networking.k8s.io/v1alpha3", "TLSRoute"): TLSRoute,
+    ("gateway.networking.k8s.io/v1alpha2", "TLSRoute"): TLSRoute,
     ("gateway.networking.k8s.io/v1", "ReferenceGrant"): ReferenceGrant,
     ("gateway.networking.k8s.io/v1beta1", "HTTPRoute"): HTTPRoute,
     ("gateway.networking.k8s.io/v1beta1", "Gateway"): Gateway,
@@ -42,6 +49,7 @@ KINDS: dict[tuple[str, str], type[Resource]] = {
 __all__ = [
     "KINDS",
     "AuthorizationPolicy",
+    "ConfigMap",
     "EndpointSlice",
     "Endpoints",
     "Gateway",
@@ -53,7 +61,9 @@ __all__ = [
     "Proxy",
     "ReferenceGrant",
     "Resource",
+    "Secret",
     "Service",
+    "TLSRoute",
     "TrafficPolicy",
     "Workload",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from typing import Any, ClassVar
 
+from meshproxy.resources.gateway_tls import GatewayTLS, ListenerTLS
 from meshproxy.resources.http_route import GATEWAY_GROUP
 from meshproxy.resources.meta import Resource, Shape
 from meshproxy.resources.selectors import LabelSelector
@@ -56,14 +57,14 @@ class ListenerProtocol(enum.StrEnum):
 
 
 class GatewayListener(Shape, frozen=True, kw_only=True):
-    """`hostname` without a value takes any host. Only listeners for HTTP are opened so far."""
+    """`hostname` without a value takes any host. Listeners for TCP and UDP are not opened so far."""
 
     name: str
     port: int
     protocol: ListenerProtocol
     hostname: str | None = None
     allowed_routes: AllowedRoutes = AllowedRoutes()
-    tls: dict[str, Any] | None = None
+    tls: ListenerTLS | None = None
 
 
 IP_ADDRESS = "IPAddress"
@@ -83,11 +84,11 @@ class GatewaySpec(Shape, frozen=True, kw_only=True):
     listeners: tuple[GatewayListener, ...]
     addresses: tuple[GatewayAddress, ...] = ()
     infrastructure: dict[str, Any] | None = None
-    tls: dict[str, Any] | None = None
+    tls: GatewayTLS | None = None
     allowed_listeners: dict[str, Any] | None = None
     default_scope: str | None = None
 
-    unsupported: ClassVar[frozenset[str]] = frozenset({"tls", "allowed_listeners", "default_scope"})
+    unsupported: ClassVar[frozenset[str]] = frozenset({"allowed_listeners", "default_scope"})
     inert: ClassVar[frozenset[str]] = frozenset({"infrastructure"})
 
 

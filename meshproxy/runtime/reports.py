@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from meshproxy.telemetry.access_log import AccessLogWriter
 from meshproxy.telemetry.events import EventLog
+from meshproxy.telemetry.handshake_totals import HandshakeTotals
 from meshproxy.telemetry.request_totals import RequestTotals
 from meshproxy.telemetry.totals import Totals
 
@@ -15,5 +16,6 @@ class Reports(NamedTuple):
 
     totals: Totals
     requests: RequestTotals
+    handshakes: HandshakeTotals
     access_log: AccessLogWriter
     events: EventLog

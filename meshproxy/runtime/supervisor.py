@@ -36,12 +36,15 @@ from meshproxy.runtime.listener_sockets import ListenerSockets
 from meshproxy.runtime.options import RunOptions
 from meshproxy.runtime.reports import Reports
 from meshproxy.runtime.sources import Registries
+from meshproxy.runtime.tls_materials import TLSMaterials
 from meshproxy.runtime.view import Parts, RunningProxy
 from meshproxy.runtime.worker_pool import WorkerPool
-from meshproxy.snapshot.messages import AccessRecords, EndpointFailing, RequestStats, Stats
+from meshproxy.snapshot.messages import AccessRecords, EndpointFailing, RequestStats, Stats, TLSStats
 from meshproxy.snapshot.model import ProxySettings, open_listeners
+from meshproxy.snapshot.tls import TLSMaterial
 from meshproxy.telemetry.access_log import AccessLogWriter
 from meshproxy.telemetry.events import EventLog
+from meshproxy.telemetry.handshake_totals import HandshakeTotals
 from meshproxy.telemetry.logs import configure_logging
 from meshproxy.telemetry.request_totals import RequestTotals
 from meshproxy.telemetry.totals import Totals
@@ -74,7 +77,7 @@ class Supervisor:
         self._overrides = overrides
         self._control_plane = control_plane
         self._settings = settings
-        self._reports = Reports(Totals(), RequestTotals(), AccessLogWriter(), log)
+        self._reports = Reports(Totals(), RequestTotals(), HandshakeTotals(), AccessLogWriter(), log)
         self._workers = settings.workers or len(os.sched_getaffinity(0))
         self._sockets = ListenerSockets(self._workers)
         self._health = HealthMonitor(
@@ -92,10 +95,14 @@ class Supervisor:
             self._sockets,
             (settings.log_format, settings.log_level),
             self,
+            self._current_materials,
             self._health.unusable,
             log.record,
         )
         self._identity = identity
+        self._materials = TLSMaterials(
+            identity.identity, self._pool.put_materials, self._pool.keep_materials, log.record
+        )
         parts = Parts(control_plane, self._pool, self._sockets, self._health, identity, self._dns, self._reports)
         self._view = RunningProxy(parts, loop.time, self.drain)
         self._admin = AdminServer(self._view, settings.admin, _token(settings))
@@ -115,6 +122,7 @@ class Supervisor:
         self._publish([])
         self._tasks.start(self._health.run(), name="health monitor")
         self._tasks.start(self._identity.run(), name="identity")
+        self._tasks.start(self._materials.run(), name="TLS materials")
         self._tasks.start(self._retry_binds(), name="bind retries")
         self._tasks.start(self._dns.run(), name="DNS")
         pool = self._tasks.start(self._pool.run(), name="worker pool")
@@ -138,11 +146,15 @@ class Supervisor:
         self._warn_about_restart(snapshot.settings)
         self._identity.configure(snapshot.settings.identity)
         self._reports.access_log.configure(snapshot.settings.access_log)
+        self._materials.configure(self._control_plane.materials, snapshot.tls_files)
         self._bind()
         self._health.apply(snapshot)
         self._dns.apply(snapshot)
         for worker, target, reset in publishes:
             self._pool.publish(worker, target, reset=reset)
+
+    def _current_materials(self) -> tuple[TLSMaterial, ...]:
+        return self._materials.current()
 
     def _bind(self) -> None:
         before = dict(self._sockets.problems)
@@ -187,6 +199,7 @@ class Supervisor:
     def worker_left(self, worker: int) -> None:
         self._reports.totals.worker_left(worker)
         self._reports.requests.worker_left(worker)
+        self._reports.handshakes.worker_left(worker)
         self._control_plane.worker_left(worker)
 
     def acknowledged(self, worker: int, version: str) -> None:
@@ -203,6 +216,9 @@ class Supervisor:
     def request_statistics(self, worker: int, stats: RequestStats) -> None:
         self._reports.requests.absorb(worker, stats)
 
+    def handshake_statistics(self, worker: int, stats: TLSStats) -> None:
+        self._reports.handshakes.absorb(worker, stats)
+
     def requests_finished(self, records: AccessRecords) -> None:
         self._reports.access_log.write(records)
 
@@ -217,6 +233,9 @@ class Supervisor:
         endpoints = {(each.cluster, endpoint.id) for each in snapshot.assignments for endpoint in each.endpoints}
         self._reports.totals.keep_only(endpoints, names)
         self._reports.requests.keep_only(snapshot)
+        self._reports.handshakes.keep_only(snapshot)
+        of_files = (each.name for each in snapshot.tls_files)
+        self._materials.keep_only((*of_files, *(each.name for each in self._control_plane.materials)))
 
     # -- the end -------------------------------------------------------------------------
 

@@ -166,6 +166,7 @@ class RunningProxy:
                 endpoint_requests=self._reports.requests.endpoints(),
                 flags=self._reports.requests.flags(),
                 decisions=self._reports.requests.decisions(),
+                handshakes=self._reports.handshakes.sums(),
                 ejections=self._health.ejections(),
                 access_log=(log.lines, log.dropped),
                 unusable=unusable,

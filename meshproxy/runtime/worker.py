@@ -35,8 +35,10 @@ from meshproxy.snapshot.messages import (
     Drained,
     HealthChanges,
     Hello,
+    KeepMaterials,
     Message,
     Nack,
+    PutMaterials,
     ToWorker,
     decode_to_worker,
     encode,
@@ -102,6 +104,10 @@ class Worker:
                 self._data_plane.change_health(message)
             case AffinityEntries():
                 self._data_plane.learn_affinity(message)
+            case PutMaterials(materials):
+                self._data_plane.tls.contexts.put(materials)
+            case KeepMaterials(names):
+                self._data_plane.tls.contexts.keep_only(frozenset(names))
             case Drain(timeout):
                 self._drain(timeout)
             case _:
@@ -173,6 +179,8 @@ class Worker:
             self._send(requests)
         for statistics in self._data_plane.take_statistics():
             self._send(statistics)
+        for handshakes in self._data_plane.take_handshake_statistics():
+            self._send(handshakes)
 
     def _report_access(self) -> None:
         for records in self._data_plane.take_access_records():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 import msgspec
@@ -14,7 +14,7 @@ from meshproxy.base.events import Event, EventSink, EventType
 from meshproxy.runtime.affinity_book import AffinityBook
 from meshproxy.runtime.listener_sockets import ListenerSockets
 from meshproxy.runtime.worker_process import WorkerProcess, WorkerState
-from meshproxy.snapshot.delta import messages_between
+from meshproxy.snapshot.delta import material_messages, messages_between
 from meshproxy.snapshot.messages import (
     AccessRecords,
     Ack,
@@ -25,14 +25,18 @@ from meshproxy.snapshot.messages import (
     EndpointFailing,
     HealthChanges,
     Hello,
+    KeepMaterials,
     Nack,
     PutListeners,
     RequestStats,
     Stats,
+    TLSStats,
     ToSupervisor,
 )
 from meshproxy.snapshot.model import EMPTY, Snapshot, open_listeners
+from meshproxy.snapshot.tls import TLSMaterial
 
+Report = Stats | RequestStats | TLSStats | AccessRecords | EndpointFailing
 HEALTH_PART = 1000
 """Changes in one `HealthChanges`, which must fit a socket packet."""
 
@@ -56,6 +60,8 @@ class PoolListener(Protocol):
 
     def request_statistics(self, worker: int, stats: RequestStats) -> None: ...
 
+    def handshake_statistics(self, worker: int, stats: TLSStats) -> None: ...
+
     def requests_finished(self, records: AccessRecords) -> None:
         """Requests to be logged."""
         ...
@@ -72,12 +78,14 @@ class WorkerPool:
         sockets: ListenerSockets,
         log_options: tuple[str, str],
         listener: PoolListener,
+        materials: Callable[[], Sequence[TLSMaterial]],
         unusable_endpoints: Callable[[], Sequence[tuple[str, str, bool]]],
         on_event: EventSink,
     ) -> None:
         self.workers = tuple(WorkerProcess(index, log_options, self._received, self._exited) for index in range(count))
         self._sockets = sockets
         self._listener = listener
+        self._materials = materials
         self._unusable_endpoints = unusable_endpoints
         self._on_event = on_event
         self._deployed: dict[int, Snapshot] = {}
@@ -97,6 +105,9 @@ class WorkerPool:
         worker = self.workers[index]
         target = self._bound_part(snapshot)
         before = EMPTY if reset else self._deployed.get(index, EMPTY)
+        if reset:
+            for put in material_messages(self._materials()):
+                worker.send(put)
         for message in messages_between(before, target, reset=reset):
             worker.send(message, self._descriptors(index, message))
         self._deployed[index] = target
@@ -104,6 +115,18 @@ class WorkerPool:
             self._tell_health(worker, self._unusable_endpoints())
             for entries in self._affinity.entries(asyncio.get_running_loop().time()):
                 worker.send(AffinityEntries(entries))
+
+    def put_materials(self, materials: Sequence[TLSMaterial]) -> None:
+        """Give every worker new or changed keys and certificates."""
+        for message in material_messages(materials):
+            for index in self._deployed:
+                self.workers[index].send(message)
+
+    def keep_materials(self, names: Iterable[str]) -> None:
+        """Have every worker forget all others."""
+        message = KeepMaterials(tuple(names))
+        for index in self._deployed:
+            self.workers[index].send(message)
 
     def change_health(self, changes: Sequence[tuple[str, str, bool]]) -> None:
         """Tell every worker which endpoints may be used."""
@@ -147,19 +170,21 @@ class WorkerPool:
                 self._acknowledge(worker, version)
             case Nack(version, reason):
                 self._listener.rejected(worker.index, version, reason)
-            case Stats() | RequestStats() | AccessRecords() | EndpointFailing():
+            case Stats() | RequestStats() | TLSStats() | AccessRecords() | EndpointFailing():
                 self._report(worker, message)
             case AffinityLearned(entries):
                 self._relay_affinity(worker, entries)
             case Drained(cut):
                 _log.info("worker %d is drained; %d connections were cut", worker.index, cut)
 
-    def _report(self, worker: WorkerProcess, message: Stats | RequestStats | AccessRecords | EndpointFailing) -> None:
+    def _report(self, worker: WorkerProcess, message: Report) -> None:
         match message:
             case Stats():
                 self._listener.statistics(worker.index, message)
             case RequestStats():
                 self._listener.request_statistics(worker.index, message)
+            case TLSStats():
+                self._listener.handshake_statistics(worker.index, message)
             case AccessRecords():
                 self._listener.requests_finished(message)
             case EndpointFailing():

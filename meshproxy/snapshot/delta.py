@@ -15,6 +15,7 @@ from meshproxy.snapshot.messages import (
     PutClusters,
     PutEndpoints,
     PutListeners,
+    PutMaterials,
     PutRoutes,
     Remove,
     RemoveEndpoints,
@@ -23,6 +24,7 @@ from meshproxy.snapshot.messages import (
 )
 from meshproxy.snapshot.model import Assignment, Snapshot
 from meshproxy.snapshot.routes import RouteTable, VirtualHost
+from meshproxy.snapshot.tls import TLSMaterial
 
 T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
@@ -56,6 +58,12 @@ def messages_between(old: Snapshot, new: Snapshot, *, reset: bool = False) -> It
         yield PutListeners(listeners)
     yield from _removals(old, new)
     yield Commit(new.version)
+
+
+def material_messages(materials: Iterable[TLSMaterial]) -> Iterator[ToWorker]:
+    """The messages that give a worker `materials`; they go with no configuration."""
+    for part in _sized_parts(materials, PART):
+        yield PutMaterials(part)
 
 
 def _puts_of_clusters(old: Snapshot, new: Snapshot) -> Iterator[ToWorker]:

@@ -14,7 +14,7 @@ from meshproxy.snapshot.authorization import Authorization
 from meshproxy.snapshot.http import DEFAULT_HTTP, HashOn, HTTPListener, RateLimit, SlowStart
 from meshproxy.snapshot.identity import IdentitySettings
 from meshproxy.snapshot.routes import Backend, RetryPolicy, RouteTable
-from meshproxy.snapshot.tls import ServerTLS, UpstreamTLS
+from meshproxy.snapshot.tls import ServerTLS, TLSFiles, UpstreamTLS
 from meshproxy.snapshot.value import Value
 
 
@@ -316,7 +316,7 @@ class Snapshot(Value, frozen=True, kw_only=True):
     """Everything a data plane needs, and what people ask about it. `version` is by content.
 
     Tuples are sorted by name, so that equal configurations encode to equal bytes.
-    `settings.workers` 0 means one for each CPU.
+    `settings.workers` 0 means one for each CPU. `tls_files` is where TLS material is that is in files.
     """
 
     version: str
@@ -326,6 +326,7 @@ class Snapshot(Value, frozen=True, kw_only=True):
     assignments: tuple[Assignment, ...] = ()
     route_tables: tuple[RouteTable, ...] = ()
     authorizations: tuple[Authorization, ...] = ()
+    tls_files: tuple[TLSFiles, ...] = ()
     services: tuple[ServiceView, ...] = ()
     workloads: tuple[WorkloadView, ...] = ()
 

@@ -61,6 +61,15 @@ class UpstreamTLS(Value, frozen=True, kw_only=True):
     alpn: tuple[str, ...] = ()
 
 
+class TLSFiles(Value, frozen=True, kw_only=True):
+    """Where the supervisor finds the material called `name`: paths, empty for what it does not have."""
+
+    name: str
+    certificate: str = ""
+    key: str = ""
+    roots: str = ""
+
+
 class TLSMaterial(msgspec.Struct, frozen=True, array_like=True):
     """A key with its certificates, or roots to believe, or both; all PEM, or empty.
 

@@ -11,6 +11,7 @@ from meshproxy.snapshot.messages import RequestCounts
 from meshproxy.snapshot.model import Listener, Snapshot
 from meshproxy.telemetry import exposition
 from meshproxy.telemetry.dns import DNSReport
+from meshproxy.telemetry.handshake_totals import HandshakeKey
 from meshproxy.telemetry.request_totals import DecisionKey, EndpointRequests, FlagKey, RuleKey
 from meshproxy.telemetry.totals import EndpointKey, EndpointTotals, ListenerTotals
 
@@ -76,6 +77,7 @@ class MetricsInput(msgspec.Struct, frozen=True, kw_only=True):
     rejections: int
     last_good: str
     sources: tuple[SourceMetrics, ...]
+    handshakes: Mapping[HandshakeKey, int] = {}
     identity: IdentityMetrics | None = None
     dns: DNSReport | None = None
     decisions: Mapping[DecisionKey, int] = {}

@@ -9,7 +9,7 @@ from operator import add, attrgetter
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
 from meshproxy import __version__
-from meshproxy.telemetry import exposition, request_metrics
+from meshproxy.telemetry import exposition, handshake_metrics, request_metrics
 from meshproxy.telemetry.dns import DNSReport
 from meshproxy.telemetry.metrics import (
     ENDPOINT,
@@ -72,6 +72,7 @@ METRICS: dict[str, Metric] = {
     "meshproxy_endpoint_sent_bytes_total": Metric("counter", "Payload sent to an endpoint.", ENDPOINT),
     "meshproxy_endpoint_received_bytes_total": Metric("counter", "Payload received from an endpoint.", ENDPOINT),
     **request_metrics.METRICS,
+    **handshake_metrics.METRICS,
 }
 
 
@@ -128,6 +129,7 @@ def _families(metrics: MetricsInput) -> Iterator[Family]:
     yield from _listener_families(metrics)
     yield from _endpoint_families(metrics)
     yield from request_metrics.families(metrics)
+    yield from handshake_metrics.families(metrics)
 
 
 def _identity_families(identity: IdentityMetrics | None) -> Iterator[Family]:

@@ -16,7 +16,15 @@ from tests.meta.project import ROOT, markdown_files, relative
 _YAML = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 TEXT = "\n".join(
     (ROOT / "docs" / name).read_text()
-    for name in ("authorization.md", "configuration.md", "discovery.md", "dns.md", "http-routing.md", "identity.md")
+    for name in (
+        "authorization.md",
+        "configuration.md",
+        "discovery.md",
+        "dns.md",
+        "http-routing.md",
+        "identity.md",
+        "tls.md",
+    )
 )
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 
 from meshproxy.base.errors import MeshproxyError
+from meshproxy.identity.contexts import load_certificate
 from meshproxy.snapshot.tls import ClientCertificates, ServerTLS, TLSMaterial, TLSVersion, UpstreamTLS
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -113,20 +113,22 @@ def _find(name: str, materials: Materials) -> TLSMaterial:
     return found
 
 
+def check_material(material: TLSMaterial) -> None:
+    """Raise `MaterialProblem` where OpenSSL could not use it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if material.certificate_chain or material.private_key:
+        _load_chain(context, material)
+    if material.trust_bundle:
+        _load_roots(context, material)
+
+
 def _load_chain(context: ssl.SSLContext, material: TLSMaterial) -> None:
-    """OpenSSL reads keys from files only; this one is in memory and has no name."""
     if not material.certificate_chain or not material.private_key:
         raise MaterialProblem(f"{material.name}: a certificate and its key are needed")
-    pem = material.certificate_chain.encode() + b"\n" + material.private_key.encode()
-    descriptor = os.memfd_create("meshproxy", os.MFD_CLOEXEC)
     try:
-        with os.fdopen(os.dup(descriptor), "wb") as file:
-            file.write(pem)
-        context.load_cert_chain(f"/proc/self/fd/{descriptor}", password=_no_password)
+        load_certificate(context, material.certificate_chain, material.private_key)
     except (ssl.SSLError, OSError, ValueError) as error:
         raise MaterialProblem(f"{material.name}: {_reason(error)}") from error
-    finally:
-        os.close(descriptor)
 
 
 def _load_roots(context: ssl.SSLContext, material: TLSMaterial) -> None:
@@ -136,10 +138,6 @@ def _load_roots(context: ssl.SSLContext, material: TLSMaterial) -> None:
         context.load_verify_locations(cadata=material.trust_bundle)
     except (ssl.SSLError, ValueError) as error:
         raise MaterialProblem(f"{material.name}: CA certificates: {_reason(error)}") from error
-
-
-def _no_password() -> str:
-    raise ValueError("the key is encrypted; write it without a passphrase")
 
 
 def _reason(error: Exception) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from meshproxy.snapshot.messages import HandshakeStats
+from meshproxy.telemetry.handshake_totals import DOWNSTREAM, SUCCESSES
 
-DOWNSTREAM, UPSTREAM = "downstream", "upstream"
-FULL, RESUMED = "full", "resumed"
+FULL, RESUMED = SUCCESSES
 """How one succeeded; everything else that is counted is a failure's reason."""
 
 

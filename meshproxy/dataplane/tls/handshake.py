@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from meshproxy.base.errors import ProtocolError
 from meshproxy.dataplane.preface import reset
 from meshproxy.dataplane.tls import failures
-from meshproxy.dataplane.tls.counters import DOWNSTREAM, FULL, RESUMED
+from meshproxy.dataplane.tls.counters import FULL, RESUMED
 from meshproxy.dataplane.tls.failures import reason_of, words
 from meshproxy.dataplane.tls.peer import TLSFacts, peer_of
 from meshproxy.dataplane.tls.steps import Steps
@@ -16,6 +16,7 @@ from meshproxy.dataplane.tls.stream import TLSStream
 from meshproxy.identity.verification import PeerRules, Refused, check_peer
 from meshproxy.protocols.http1.sniff import looks_like_http
 from meshproxy.protocols.tls.client_hello import ClientHello, looks_like_tls, parse_client_hello
+from meshproxy.telemetry.handshake_totals import DOWNSTREAM
 
 if TYPE_CHECKING:
     from meshproxy.dataplane.chains import Chain

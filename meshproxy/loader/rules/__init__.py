@@ -15,11 +15,14 @@ from meshproxy.loader.rules import (
     policy,
     proxy,
     reference_grant,
+    secret,
     service,
+    tls_route,
     workload,
 )
 from meshproxy.resources import (
     AuthorizationPolicy,
+    ConfigMap,
     Endpoints,
     EndpointSlice,
     Gateway,
@@ -28,7 +31,9 @@ from meshproxy.resources import (
     Ingress,
     Proxy,
     ReferenceGrant,
+    Secret,
     Service,
+    TLSRoute,
     TrafficPolicy,
     Workload,
 )
@@ -64,6 +69,12 @@ def _check_routing(resource: Resource) -> Iterator[Finding]:
             yield from gateway.check(resource.spec)
         case GatewayClass():
             yield from gateway.check_class(resource.spec)
+        case TLSRoute():
+            yield from tls_route.check(resource.spec)
+        case Secret():
+            yield from secret.check(resource)
+        case ConfigMap():
+            yield from secret.check_config_map(resource)
         case ReferenceGrant():
             yield from reference_grant.check(resource.spec)
         case Ingress():

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 
 from meshproxy.base.errors import Finding, Severity
-from meshproxy.loader.rules import http_values, references, values
+from meshproxy.loader.rules import gateway_tls, http_values, references, values
 from meshproxy.loader.rules.references import too_many
 from meshproxy.loader.rules.selectors import check_selector, keys_of
 from meshproxy.loader.rules.values import finding
@@ -28,6 +28,7 @@ MAX_LISTENERS = 64
 MAX_ADDRESSES = 16
 MAX_KINDS = 8
 
+_ROUTES = ("HTTPRoute", "TLSRoute")
 _WITHOUT_TLS = (ListenerProtocol.HTTP, ListenerProtocol.TCP, ListenerProtocol.UDP)
 _WITHOUT_HOSTNAME = (ListenerProtocol.TCP, ListenerProtocol.UDP)
 
@@ -40,6 +41,8 @@ def check(spec: GatewaySpec) -> Iterator[Finding]:
     for index, listener in enumerate(spec.listeners):
         yield from _check_listener(f"spec.listeners[{index}]", listener)
     yield from _check_distinct(spec.listeners)
+    if spec.tls is not None:
+        yield from gateway_tls.check_gateway("spec.tls", spec.tls)
     yield from too_many("spec.addresses", spec.addresses, MAX_ADDRESSES)
     for index, address in enumerate(spec.addresses):
         yield from _check_address(f"spec.addresses[{index}]", address)
@@ -63,9 +66,11 @@ def _check_listener(field: str, listener: GatewayListener) -> Iterator[Finding]:
         yield from finding(f"{field}.hostname", http_values.hostname(listener.hostname))
     if listener.tls is not None and listener.protocol in _WITHOUT_TLS:
         yield Finding(field=f"{field}.tls", message=f"does not go with protocol: {listener.protocol}; remove it")
-    if listener.protocol is not ListenerProtocol.HTTP:
-        message = f"{listener.protocol} is not supported yet (TLS comes with identity); this listener is not opened"
+    if listener.protocol in _WITHOUT_HOSTNAME:
+        message = f"{listener.protocol} is not supported yet; this listener is not opened"
         yield Finding(severity=Severity.WARNING, field=f"{field}.protocol", message=message)
+    elif listener.protocol is not ListenerProtocol.HTTP:
+        yield from gateway_tls.check_listener(field, listener)
     yield from _check_allowed(f"{field}.allowedRoutes", listener.allowed_routes)
 
 
@@ -87,8 +92,10 @@ def _check_allowed(field: str, allowed: AllowedRoutes) -> Iterator[Finding]:
     for index, kind in enumerate(allowed.kinds):
         yield from finding(f"{field}.kinds[{index}].group", references.group(kind.group))
         yield from finding(f"{field}.kinds[{index}].kind", references.kind(kind.kind))
-        if (kind.group, kind.kind) != (GATEWAY_GROUP, "HTTPRoute"):
-            message = f"{kind.kind} is not read by this version; only HTTPRoutes ({GATEWAY_GROUP}) attach"
+        if kind.group != GATEWAY_GROUP or kind.kind not in _ROUTES:
+            message = (
+                f"{kind.kind} is not read by this version; only {'s and '.join(_ROUTES)}s ({GATEWAY_GROUP}) attach"
+            )
             yield Finding(severity=Severity.WARNING, field=f"{field}.kinds[{index}].kind", message=message)
 
 

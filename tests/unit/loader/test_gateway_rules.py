@@ -47,7 +47,6 @@ CASES: dict[str, tuple[str, str]] = {
     "same name": (GATEWAY + f"  listeners: [{{{LISTENER}}}, {{name: http, port: 81, protocol: HTTP}}]\n", "spec.listeners[1].name: the name 'http' is here twice"),
     "same everything": (GATEWAY + f"  listeners: [{{{LISTENER}}}, {{name: b, port: 80, protocol: http}}]\n", "spec.listeners[1]: http has this port, protocol and hostname already"),
     "protocol": (of_protocol("protocol: HTTP2"), "protocol: the string 'HTTP2' is none of HTTP, HTTPS, TLS, TCP, UDP (did you mean HTTP?)"),
-    "HTTPS": (of_protocol("protocol: HTTPS, tls: {certificateRefs: [{name: c}]}"), "m.yaml:5: Gateway/g: spec.listeners[0].protocol: warning: HTTPS is not supported yet (TLS comes with identity); this listener is not opened"),
     "TCP": (of_protocol("protocol: TCP"), "protocol: warning: TCP is not supported yet"),
     "TCP and hostname": (of_protocol("protocol: TCP, hostname: a.com"), "spec.listeners[0].hostname: does not go with protocol: TCP"),
     "HTTP and TLS": (in_listener("tls: {}"), "spec.listeners[0].tls: does not go with protocol: HTTP; remove it"),
@@ -66,7 +65,7 @@ CASES: dict[str, tuple[str, str]] = {
     "address": (LISTENERS + "  addresses: [{value: a.com}]\n", "spec.addresses[0].value: 'a.com' is not an IP address"),
     "no address": (LISTENERS + "  addresses: [{type: IPAddress}]\n", "spec.addresses[0].value: this field is required: no address is assigned"),
     "address twice": (LISTENERS + "  addresses: [{value: '::1'}, {value: '0:0::1'}]\n", "spec.addresses[1].value: the address ::1 is here twice"),
-    "Gateway TLS": (LISTENERS + "  tls: {frontend: {}}\n", "spec.tls: warning: this field is known but not supported yet"),
+    "Gateway TLS": (LISTENERS + "  tls: {backend: {clientCertificateRef: {name: a}}}\n", "spec.tls.backend: warning: this field is known but not supported yet"),
     "listener sets": (LISTENERS + "  allowedListeners: {namespaces: {from: Same}}\n", "spec.allowedListeners: warning: this field is known but not supported yet"),
     "scope": (LISTENERS + "  defaultScope: All\n", "spec.defaultScope: warning: this field is known but not supported yet"),
     "class": (LISTENERS + "  gatewayClassName: A\n", "spec.gatewayClassName: 'A' is no DNS name"),
@@ -77,7 +76,7 @@ CASES: dict[str, tuple[str, str]] = {
     "grant kind": (GRANT + f"{{from: [{FROM}], to: [{{kind: a/b}}]}}\n", "spec.to[0].kind: 'a/b' is no kind"),
     "grant without kind": (GRANT + f"{{from: [{FROM}], to: [{{group: ''}}]}}\n", "spec.to[0].kind: this field is required"),
     "grant group": (GRANT + f"{{from: [{FROM}], to: [{{group: a/b, kind: Service}}]}}\n", "spec.to[0].group: 'a/b' is no DNS name"),
-    "TLSRoute": (CLASS.replace("GatewayClass", "TLSRoute") + "{}\n", "this version does not read it"),
+    "TCPRoute": (CLASS.replace("GatewayClass", "TCPRoute") + "{}\n", "this version does not read it"),
     "ListenerSet": (CLASS.replace("GatewayClass", "ListenerSet") + "{}\n", "this version does not read it"),
 }  # fmt: skip
 

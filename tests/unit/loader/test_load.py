@@ -93,7 +93,7 @@ CASES: dict[str, tuple[str | bytes, str]] = {
     "two proxies": (PROXY + "{}\n---\n" + PROXY.replace("name: x", "name: y") + "{}\n", "m.yaml:6: Proxy/y: there can be only one Proxy; another is in m.yaml:1"),
     "same name twice": (WORKLOAD + "{address: 10.0.0.1}\n---\n" + WORKLOAD + "{address: 10.0.0.2}\n", "m.yaml:8: Workload/w: metadata.name: there is one of this name already, in m.yaml:1"),
     "ignored": ("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\n", "m.yaml:2: Deployment/d: kind: warning: Deployment says nothing to meshproxy"),
-    "route": ("apiVersion: gateway.networking.k8s.io/v1\nkind: TLSRoute\nmetadata: {name: d}\n", "TLSRoute would change where traffic goes, and this version does not read it"),
+    "route": ("apiVersion: gateway.networking.k8s.io/v1\nkind: TCPRoute\nmetadata: {name: d}\n", "TCPRoute would change where traffic goes, and this version does not read it"),
     "empty List": ("apiVersion: v1\nkind: List\nitems: 3\n", "m.yaml:2: List: kind: unknown kind List"),
     "tag on a list": (SERVICE + "  ports: !ruby/array [{port: 0}]\n", "m.yaml:5: Service/s: spec.ports[0].port: 0 is no port"),
     "dotted label": (SERVICE.replace("{name: s}", "\n  name: s\n  labels:\n    a.b/c: d\n    a.b/d: x y") + "  ports: [{port: 80}]\n", "m.yaml:7: Service/s: metadata.labels.a.b/d: 'x y' is no label value"),

@@ -10,9 +10,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from meshproxy import __version__
 from meshproxy.base.addresses import SocketAddress
-from meshproxy.snapshot.model import Assignment, Cluster, Endpoint, Listener, Protocol, Snapshot, Transport
+from meshproxy.snapshot.model import Assignment, Cluster, Endpoint, FilterChain, Listener, Protocol, Snapshot, Transport
+from meshproxy.snapshot.tls import UpstreamTLS
 from meshproxy.telemetry.dns import DNSReport, QueryCount, UpstreamReport
 from meshproxy.telemetry.exposition import labels
+from meshproxy.telemetry.handshake_totals import HandshakeKey
 from meshproxy.telemetry.metrics import IdentityMetrics, MetricsInput, SourceMetrics
 from meshproxy.telemetry.prometheus import METRICS, PIECE, render
 from meshproxy.telemetry.request_totals import DecisionKey, EndpointRequests, RuleKey
@@ -31,12 +33,13 @@ def make_snapshot(*endpoints: Endpoint) -> Snapshot:
         service="team/s",
         port_name="http",
         protocol=Protocol.AUTO,
+        chains=(FilterChain(name="f", server_names=("",), cluster="c"),),
     )
     return Snapshot(
         version="v2",
         listeners=(listener,),
         clusters=(
-            Cluster(name="c", service="team/s", port_name="http"),
+            Cluster(name="c", service="team/s", port_name="http", tls=UpstreamTLS(server_name="s")),
             Cluster(name="c|local", service="team/s", port_name="http"),
         ),
         assignments=(
@@ -57,6 +60,12 @@ def make_input(**fields: Any) -> MetricsInput:
         "rules": {RuleKey("", "c", ""): make_counts(ok=3, failed=1)},
         "endpoint_requests": {("c", ENDPOINT): EndpointRequests(idle=2, requests=make_counts(ok=5))},
         "flags": {("l", "UO"): 6},
+        "handshakes": {
+            HandshakeKey("downstream", "l", "full"): 7,
+            HandshakeKey("downstream", "l", "expired"): 2,
+            HandshakeKey("upstream", "c", "resumed"): 5,
+            HandshakeKey("upstream", "c", "unknown_ca"): 1,
+        },
         "ejections": {("c", ENDPOINT): (3, True)},
         "access_log": (8, 9),
         "unusable": frozenset(),
@@ -222,3 +231,17 @@ def test_it_comes_in_pieces_of_bounded_size() -> None:
     assert len(pieces) > 10
     assert max(piece.count(b"\n") for piece in pieces[:-1]) <= 2 * PIECE
     assert all(piece.endswith(b"\n") for piece in pieces)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("meshproxy_listener_tls_handshakes_total", {"full": 7, "resumed": 0}),
+        ("meshproxy_listener_tls_handshake_failures_total", {"expired": 2}),
+        ("meshproxy_upstream_tls_handshakes_total", {"full": 0, "resumed": 5}),
+        ("meshproxy_upstream_tls_handshake_failures_total", {"unknown_ca": 1}),
+    ],
+)
+def test_handshakes(name: str, expected: dict[str, int]) -> None:
+    found = {labels.get("kind") or labels["reason"]: value for labels, value in values(name)}
+    assert found == expected
