@@ -7,6 +7,7 @@ becomes is what those say, and nothing that the request says. ``GET /v1/roots`` 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from meshproxy.aio.tasks import OwnedTasks
 from meshproxy.authority.limits import RateLimits
 from meshproxy.authority.server_identity import ServerIdentity
 from meshproxy.base.addresses import SocketAddress
@@ -24,10 +26,14 @@ from meshproxy.identity.ca.issuing import DEFAULT_LIFETIME, MIN_LIFETIME, Issuer
 from meshproxy.identity.ca.requests import BadRequest, fingerprint, read_request
 from meshproxy.identity.ca.store import CAError
 from meshproxy.identity.ca.tokens import TokenRefused, Tokens
+from meshproxy.identity.expiry import CertificateState
 from meshproxy.identity.verification import PeerRules, Refused, check_peer
 
 MAX_LIFETIME = 7 * DAY
 MAX_BODY = 16 * 1024
+HANDSHAKE_TIMEOUT = 10.0
+MAX_AGE = 60.0
+"""Seconds that a connection lasts; a client needs one for a request or two."""
 ACCOUNT_LIMIT = (6, 20)
 """Certificates of one service account, in a minute and at once: for restarts and replicas, and no more."""
 FAILURE_LIMIT = (10, 20)
@@ -74,6 +80,8 @@ class CAServer:
         self._accounts = RateLimits(*ACCOUNT_LIMIT)
         self._failures = RateLimits(*FAILURE_LIMIT)
         self._runner: web.AppRunner | None = None
+        self._server: asyncio.Server | None = None
+        self._tasks = OwnedTasks()
 
     @property
     def address(self) -> SocketAddress:
@@ -92,18 +100,54 @@ class CAServer:
         )
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
-        context = self._identity.context
         try:
-            await web.TCPSite(self._runner, self._address.host, self._address.port, ssl_context=context).start()
+            self._server = await asyncio.get_running_loop().create_server(
+                self._connection,
+                self._address.host,
+                self._address.port,
+                ssl=self._identity.context,
+                ssl_handshake_timeout=HANDSHAKE_TIMEOUT,
+            )
         except OSError:
             await self.stop()
             raise
-        self._address = SocketAddress(self._address.host, self._runner.addresses[0][1])
+        self._address = SocketAddress(self._address.host, self._server.sockets[0].getsockname()[1])
+        self._tasks.start(self._watch_expiry(), name="expiry of the CA's certificates")
 
     async def stop(self) -> None:
+        await self._tasks.cancel()
+        if self._server is not None:
+            self._server.close()
+            self._server = None
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+
+    def _connection(self) -> asyncio.Protocol:
+        """A connection has some time for what it wants, so that nobody gathers them by being slow."""
+        assert self._runner is not None
+        assert self._runner.server is not None
+        handler = self._runner.server()
+        asyncio.get_running_loop().call_later(MAX_AGE, handler.force_close)
+        return handler
+
+    async def _watch_expiry(self) -> None:
+        """Say, once a day, which of the CA's own certificates expires soon."""
+        while True:
+            self.warn_of_expiry()
+            await asyncio.sleep(DAY)
+
+    def warn_of_expiry(self) -> None:
+        now = self._authority.wall_clock()
+        try:
+            expiries = self._authority.issuer.expiries(now)
+        except CAError as error:
+            _log.error("%s", error)
+            return
+        for name, ends, state in expiries:
+            if state is not CertificateState.VALID:
+                days = (ends - now) / DAY
+                _log.warning("%s of the CA: %s, %.1f days left; renew it: meshproxy ca rotate", name, state, days)
 
     # -- answers -------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import socket
 import sys
+from ipaddress import ip_address
 from pathlib import Path
 
 import click
@@ -25,7 +26,7 @@ DEFAULT_ADDRESS = "0.0.0.0:15012"
     "hosts",
     multiple=True,
     metavar="NAME",
-    help="What sidecars call this server: a DNS name or address (default: the host's name, localhost, loopback).",
+    help="What sidecars call this server: a DNS name or address (default: the host's, localhost, --address).",
 )
 @click.option("--lifetime", type=DURATION, default="24h", show_default=True, help="Of certificates, if not asked for.")
 @click.option("--max-lifetime", type=DURATION, default="7d", show_default=True, help="However long one asks for.")
@@ -48,7 +49,8 @@ def serve(
     if lifetime > max_lifetime:
         raise click.UsageError("--lifetime is longer than --max-lifetime")
     configure_logging(log_format, "info", sys.stderr)
-    names = hosts or tuple(dict.fromkeys((socket.gethostname(), "localhost", "127.0.0.1", "::1")))
+    own = () if ip_address(address.host).is_unspecified else (address.host,)
+    names = hosts or tuple(dict.fromkeys((socket.gethostname(), "localhost", "127.0.0.1", "::1", *own)))
     with explained():
         asyncio.run(_serve(address, names, (lifetime, max_lifetime), directory))
 

@@ -12,6 +12,7 @@ from meshproxy.base.spiffe import SpiffeId
 from meshproxy.identity.ca.audit import AuditEntry, AuditLog
 from meshproxy.identity.ca.certificates import DAY, LeafNames, make_leaf
 from meshproxy.identity.ca.store import STATE, CAStore, SigningCA
+from meshproxy.identity.expiry import CertificateState, state_of
 from meshproxy.identity.svid import pem_of
 
 DEFAULT_LIFETIME = DAY
@@ -52,6 +53,16 @@ class Issuer:
             self._stamp = stamp
             self._noted_until = 0.0
         return self._ca
+
+    def expiries(self, now: float) -> list[tuple[str, float, CertificateState]]:
+        """(name, end, state) of what must not expire: the intermediate and each root."""
+        state = self._store.state()
+        found = []
+        for name in (state.intermediate, *state.roots):
+            certificate = self._store.certificate(name)
+            start, end = certificate.not_valid_before_utc.timestamp(), certificate.not_valid_after_utc.timestamp()
+            found.append((name, end, state_of(start, end, now)))
+        return found
 
     def for_account(
         self, account: NamespacedName, key: ec.EllipticCurvePublicKey, lifetime: float, why: AuditEntry

@@ -246,6 +246,17 @@ async def test_what_is_not_tls_is_no_harm(ca: MadeCA, client: Client) -> None:
     assert (await client.send("GET", "/v1/roots"))[0] == 200
 
 
+async def test_the_cas_own_expiry_is_said_two_weeks_before(
+    ca: MadeCA, server: CAServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    ca.clock.now = ca.store.signing().issuer.certificate.not_valid_after_utc.timestamp() - 15 * DAY
+    server.warn_of_expiry()
+    assert caplog.text == ""
+    ca.clock.advance(2 * DAY)
+    server.warn_of_expiry()
+    assert "intermediate-1 of the CA: ExpiresSoon, 13.0 days left" in caplog.text
+
+
 def test_limits_forget_who_came_longest_ago() -> None:
     limits = RateLimits(per_minute=1, burst=1)
     for number in range(MAX_KNOWN + 1):
