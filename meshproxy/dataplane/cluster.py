@@ -64,6 +64,7 @@ class Cluster:
         self._departed: dict[str, Upstream] = {}
         self._levels: list[tuple[int, Balancer[Upstream]]] = []
         self._pending: deque[Waiting] = deque()
+        self._admitting = False
         self.affinity: AffinityTable | None = None
         self.pool = Pool(self)
         self.tls: ClusterTLS | None = None
@@ -108,8 +109,7 @@ class Cluster:
         # Only now: who is bound to an endpoint by the old algorithm would be so in this worker alone.
         self._set_config(config)
         self._settle_panic()
-        while self._pending and not self.is_full:
-            self._admit_next()
+        self._admit()
 
     def _change_algorithm(self, algorithm: model.Algorithm) -> Iterator[None]:
         """Fill new balancers beside those that serve, then change over at once.
@@ -412,17 +412,23 @@ class Cluster:
     def leave(self) -> None:
         """An open connection ended; the first that waits takes its place."""
         self.open -= 1
-        if self._pending and not self.is_full:
-            self._admit_next()
+        if self._pending and not self._admitting:
+            self._admit()
 
     def give_up(self, connection: Waiting) -> None:
         """`connection` waits no longer."""
         if connection in self._pending:
             self._pending.remove(connection)
 
-    def _admit_next(self) -> None:
-        self.open += 1
-        self._pending.popleft().admitted()
+    def _admit(self) -> None:
+        """Let in who waits. (Who is out again at once makes room for the next one in this loop, not deeper down.)"""
+        self._admitting = True
+        try:
+            while self._pending and not self.is_full:
+                self.open += 1
+                self._pending.popleft().admitted()
+        finally:
+            self._admitting = False
 
 
 _UNUSED: Balancer[Upstream] = make_balancer(model.Algorithm.RANDOM, Random(0).random)

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import select
+import socket
 from collections.abc import Callable
 from typing import Protocol
 
@@ -41,9 +43,10 @@ class HasFileno(Protocol):
 class _Watch:
     """What is to be called for one descriptor."""
 
-    __slots__ = ("reader", "writer")
+    __slots__ = ("failed", "reader", "writer")
 
     def __init__(self) -> None:
+        self.failed = False
         self.reader: Callback | None = None
         self.writer: Callback | None = None
 
@@ -142,6 +145,26 @@ class Reactor:
         else:
             self._epoll.modify(descriptor, remaining)
 
+    def _hang_up(self, descriptor: int) -> None:
+        """End a connection whose callback failed: its owner finds an end of file, and peers wait for nothing.
+
+        One that fails at that, too, is watched no more. Listening sockets and those for datagrams serve others.
+        """
+        watch = self._watches.get(descriptor)
+        if watch is None:
+            return
+        with socket.socket(fileno=os.dup(descriptor)) as sock:
+            if sock.type != socket.SOCK_STREAM or sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                return
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # the peer was quicker
+        if watch.failed:
+            del self._watches[descriptor]
+            self._epoll.unregister(descriptor)
+        watch.failed = True
+
     def _dispatch(self) -> None:
         """Call whoever is ready. While many are, look again at once: a way through the loop costs a system call.
 
@@ -164,5 +187,6 @@ class Reactor:
                             watch.writer()
                 except Exception:  # noqa: BLE001 one connection's mistake must not stop the others
                     _log.exception("a callback failed")
+                    self._hang_up(descriptor)
             if len(ready) < BUSY_EVENTS:
                 return

@@ -227,6 +227,7 @@ class HTTPPlane(Plane):
 
     async def stop(self) -> None:
         for client in self.clients:
+            client.writer.transport.abort()
             await client.close()
         for cluster in self.plane._clusters.values():
             cluster.pool.close_idle()

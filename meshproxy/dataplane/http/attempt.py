@@ -100,6 +100,15 @@ class Attempt:
         assert self.connection is not None
         return self.connection.send(data)
 
+    def pause(self) -> None:
+        """Let nothing more of the response come until `resume`."""
+        if self.connection is not None:
+            self.connection.pause()
+
+    def resume(self) -> None:
+        if self.connection is not None:
+            self.connection.resume()
+
     # -- from the connection -------------------------------------------------------------
 
     def proxy_header(self, version: int) -> bytes:

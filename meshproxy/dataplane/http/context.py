@@ -78,9 +78,11 @@ class HTTPContext:
         self.dropped_records = 0
         return records, dropped
 
-    def count_flag(self, listener: str, flag: str) -> None:
-        key = (listener, flag)
-        self.flags[key] = self.flags.get(key, 0) + 1
+    def count_flags(self, listener: str, flags: str) -> None:
+        """Count what a request ended with: `flags` are joined by commas."""
+        for flag in flags.split(","):
+            key = (listener, flag)
+            self.flags[key] = self.flags.get(key, 0) + 1
 
     def record(self, record: AccessRecord) -> None:
         """Keep a record until it is taken."""

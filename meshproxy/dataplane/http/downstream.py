@@ -133,14 +133,26 @@ class Downstream:
                 self._pause()
 
     def _process(self) -> None:
-        """Take one request after the other off what was read, until one has to wait."""
+        """Take one request after the other off what was read, until one has to wait.
+
+        It waits for the last response to be sent, too: who asks and never reads shall not fill our memory.
+        """
         self._processing = True
-        while self._input and self._state is _State.IDLE:
+        outbox = self._outbox
+        while self._input and self._state is _State.IDLE and outbox.is_empty:
             if not self._take_request():
                 break
         self._processing = False
-        if self._ended and self._state is _State.IDLE:
-            self.close()
+        if self._state is _State.IDLE:
+            self._wait_for_request()
+
+    def _wait_for_request(self) -> None:
+        """Nothing more can be taken off what was read."""
+        is_held = bool(self._input) and not self._outbox.is_empty
+        if self._ended and not is_held:
+            self._linger()
+        elif is_held and len(self._input) > MAX_HELD:
+            self._pause()
 
     def _take_request(self) -> bool:
         data = self._input
@@ -148,8 +160,12 @@ class Downstream:
             while data[:2] == b"\r\n":
                 data = data[2:]
             self._input = data
+            if data == b"\r":
+                data = b""
         end = data.find(b"\r\n\r\n") + 4
-        self.frontend = self._listener.frontend  # which may have changed since the last request
+        if self.frontend is not self._listener.frontend:  # it may have changed since the last request
+            self.frontend = self._listener.frontend
+            self.facts = self.frontend.facts(self.facts.address, self.facts.tls)
         config = self.frontend.config
         if end < 4:
             self._await_rest_of_head(data)
@@ -236,7 +252,7 @@ class Downstream:
         frontend = self.frontend
         frontend.unmatched.count(error.status, 0.0)
         flag = "PL" if error.status in (413, 414, 431) else "DPE"
-        frontend.context.count_flag(frontend.name, flag)
+        frontend.context.count_flags(frontend.name, flag)
         wants = frontend.context.wants_record
         if wants is not None and wants(error.status, 0.0, flag):
             access.record_refusal(self, error.status, flag, error.message)
@@ -285,6 +301,9 @@ class Downstream:
     def _drained(self) -> None:
         if self._state is _State.LINGERING:
             self._shut_down()
+        elif self._state is _State.IDLE:
+            self._await_request()
+            self._process()
         elif self._exchange.active:
             self._exchange.client_drained()
 
@@ -302,7 +321,7 @@ class Downstream:
             self._reactor.remove_reader(self._socket)
 
     def _resume(self) -> None:
-        if self._paused:
+        if self._paused and not self._ended:
             self._paused = False
             self._reactor.add_reader(self._socket, self._readable)
 
@@ -315,11 +334,16 @@ class Downstream:
         self._state = _State.IDLE
         self._remaining = 0
         self._chunks = None
-        self.deadline.set(self.now() + self.frontend.config.idle_timeout)
-        if self._paused:
-            self._resume()
+        self._await_request()
         if not self._processing and (self._input or self._ended):
             self._process()
+
+    def _await_request(self) -> None:
+        config = self.frontend.config
+        limit = config.idle_timeout if self._outbox.is_empty else config.stream_idle_timeout
+        self.deadline.set(self.now() + limit)
+        if self._paused:
+            self._resume()
 
     def start_tunnel(self, connection: UpstreamConnection, first: bytes) -> None:
         self._state = _State.TUNNEL
@@ -341,10 +365,12 @@ class Downstream:
     # -- the end -------------------------------------------------------------------------
 
     def _deadline_reached(self) -> None:
-        if self._state is _State.IDLE and self._input:
-            self._refuse(MalformedRequest(408, "the head took too long"))
-        elif self._state in (_State.BODY, _State.ANSWERING) and self._exchange.active:
+        if self._state in (_State.BODY, _State.ANSWERING) and self._exchange.active:
             self._exchange.deadline_reached()
+        elif not self._outbox.is_empty:
+            self.abort()
+        elif self._state is _State.IDLE and self._input:
+            self._refuse(MalformedRequest(408, "the head took too long"))
         else:
             self.close()
 
@@ -353,10 +379,12 @@ class Downstream:
         self._ended = True
         self._pause()
         if self._state is _State.ANSWERING and self._exchange.active:
-            self.closing = True
+            self.closing = self.closing or not self._input
             self._exchange.client_half_closed(HALF_CLOSED_GRACE)
-        else:
+        elif self._outbox.is_empty or self._state is _State.BODY:
             self.close()
+        elif self._state is _State.IDLE:  # the rest of the last response is on its way
+            self._wait_for_request()
 
     def _client_gone(self) -> None:
         self.close()
@@ -388,9 +416,13 @@ class Downstream:
     def drain(self) -> None:
         """Take no further request: close now where none is under way, else after it."""
         if self._state is _State.IDLE and not self._input:
+            self._readable()  # a request may be here already
+        if self._state is not _State.IDLE or self._input:
+            self.closing = True
+        elif self._outbox.is_empty:
             self.close()
         else:
-            self.closing = True
+            self._linger()
 
     def end_refused(self) -> None:
         """Implements `listener.Open`: each request is asked; one that is under way may end."""

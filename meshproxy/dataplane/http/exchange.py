@@ -22,12 +22,12 @@ from meshproxy.dataplane.http.mirror import mirror_request
 from meshproxy.dataplane.http.preference import Preference
 from meshproxy.dataplane.http.redirects import redirect_fields
 from meshproxy.dataplane.http.request_body import KeptBody
-from meshproxy.dataplane.http.responding import ResponseWriter
-from meshproxy.dataplane.http.retries import IDEMPOTENT, Retries
+from meshproxy.dataplane.http.responding import ResponseWriter, ends_with_connection
+from meshproxy.dataplane.http.retries import Retries
 from meshproxy.dataplane.http.timeouts import Timeouts
 from meshproxy.dataplane.http.upstream_connection import Bytes
 from meshproxy.protocols.http1.request import RequestHead
-from meshproxy.protocols.http1.response import UNTIL_CLOSE, ResponseHead
+from meshproxy.protocols.http1.response import ResponseHead
 from meshproxy.routing.paths import normalize_path
 from meshproxy.snapshot.routes import Redirect
 
@@ -149,7 +149,7 @@ class Exchange(AttemptOwner):
         self._retries.begin(rule.retry or config.retry, self.head.method)
         timeout = rule.request_timeout if rule.request_timeout is not None else config.request_timeout
         self._timeouts.request_due = self.started + timeout if timeout is not None else inf
-        self._timeouts.idle_limit = self.client.frontend.stream_idle_timeout
+        self._timeouts.limit_idleness(self.client.frontend.stream_idle_timeout, self.started)
         if backend.mirrors and self.body.complete:
             mirror_request(self, backend)
         entered = cluster.enter(self)
@@ -195,7 +195,7 @@ class Exchange(AttemptOwner):
         timeout = rule.backend_timeout if rule.backend_timeout is not None else self._retries.per_try_timeout
         self._timeouts.try_due = now + timeout if timeout is not None else inf
         self._set_deadline(now)
-        if not attempt.find_connection(self.head.method in IDEMPOTENT) and attempt.active:
+        if not attempt.find_connection(self._retries.may_resend(self.head.length)) and attempt.active:
             self.client.deadline.set(min(now + cluster.config.connect_timeout, self._timeouts.next_due(now)))
 
     def proxy_header(self, version: int) -> bytes:
@@ -215,7 +215,12 @@ class Exchange(AttemptOwner):
             data += body.bytes()
             body.was_sent()
         self._sending = True
-        if not connection.send(data) and not body.complete:
+        taken = connection.send(data)
+        if body.complete:
+            return
+        if taken:
+            self.client.resume_body()  # which may have been waiting for this
+        else:
             self.client.pause_body()
 
     def upstream_head(self) -> bytes:
@@ -231,9 +236,8 @@ class Exchange(AttemptOwner):
         self._timeouts.moved()
         body.add(piece, complete)
         most = cluster.config.max_request_body if cluster is not None else None
-        if most is not None and body.size > most and not self.responding:
-            self._drop_attempt()
-            self.reply(413, "PL", f"the body is larger than {most} bytes")
+        if most is not None and body.size > most:
+            self._fail(413, "PL", f"the body is larger than {most} bytes")
             return
         if self._sending and attempt.active:
             if not attempt.send(piece) and not complete:
@@ -251,19 +255,16 @@ class Exchange(AttemptOwner):
     def body_malformed(self, why: str) -> None:
         """The rest of the request's body cannot be read."""
         self.client.closing = True
-        if self.responding:
-            self._break_off("DPE", why)
-        else:
-            self._drop_attempt()
-            self.reply(400, "DPE", why)
+        self._fail(400, "DPE", why)
 
     # -- the response --------------------------------------------------------------------
 
     def response_interim(self, head: ResponseHead) -> None:
         """Implements `AttemptOwner`."""
         self._timeouts.moved()
-        if self.head.minor:  # HTTP/1.0 knows none (RFC 9110 §15.2)
-            self.client.write(forwarding.response_head(head, b"", (), b""))
+        knows = self.head.minor  # HTTP/1.0 knows none (RFC 9110 §15.2)
+        if knows and not self.client.write(forwarding.response_head(head, b"", (), b"")):
+            self._attempt.pause()
 
     def response_head(self, head: ResponseHead, body: Bytes, done: bool) -> None:
         """Implements `AttemptOwner`."""
@@ -272,7 +273,7 @@ class Exchange(AttemptOwner):
         assert backend is not None
         status = head.status
         if status >= 400 and self._retries.follows_status(cluster, status):
-            attempt.end(status, done)
+            attempt.end(status, done and self.body.complete)
             self._try_again(f"status {status}")
             return
         self.status = status
@@ -281,7 +282,7 @@ class Exchange(AttemptOwner):
             self._switch_protocols(head, bytes(body))
             return
         self.responding = True
-        if head.length == UNTIL_CLOSE or not self.body.complete:
+        if not self.body.complete or ends_with_connection(head, self.head.minor):
             client.closing = True
         data = self._writer.begin(head, self.head.minor, client.closing, backend.response_edits, self._added_fields())
         if body:
@@ -290,8 +291,8 @@ class Exchange(AttemptOwner):
         taken = client.write(data)
         if done:
             self._done()
-        elif not taken and attempt.connection is not None:
-            attempt.connection.pause()
+        elif not taken:
+            attempt.pause()
 
     def _added_fields(self) -> bytes:
         """The field lines that rule and policies add to the response."""
@@ -310,14 +311,13 @@ class Exchange(AttemptOwner):
         taken = self.client.write(self._writer.body(body)) if body else True
         if done:
             self._done()
-        elif not taken and self._attempt.connection is not None:
-            self._attempt.connection.pause()
+        elif not taken:
+            self._attempt.pause()
 
     def client_drained(self) -> None:
         """The client took what it was sent."""
         self._timeouts.moved()
-        if self._attempt.connection is not None and self.responding:
-            self._attempt.connection.resume()
+        self._attempt.resume()
 
     def _switch_protocols(self, head: ResponseHead, first: bytes) -> None:
         attempt = self._attempt
@@ -342,18 +342,17 @@ class Exchange(AttemptOwner):
         cluster, upstream, retries = self.cluster, self._attempt.upstream, self._retries
         assert cluster is not None
         self._sending = False
+        self.body.keep()
         self.detail = detail
-        if self.responding:
-            self._break_off(flag, detail)
-        elif stale and retries.replaces_stale():
+        if stale and retries.replaces_stale():
             self.attempts -= 1
             self._start_try(self.client.now())
         elif flag == "UF" and retries.moves_on(cluster, upstream):
             self._start_try(self.client.now())
-        elif retries.follows_failure(cluster, flag):
+        elif not self.responding and retries.follows_failure(cluster, flag):
             self._try_again(detail)
         else:
-            self.reply(503 if flag == "UF" else 502, self._retries.flags(flag), detail)
+            self._fail(503 if flag == "UF" else 502, flag, detail)
 
     def _try_again(self, why: str) -> None:
         """Try once more, after a pause."""
@@ -361,6 +360,7 @@ class Exchange(AttemptOwner):
         assert cluster is not None
         assert backend is not None
         self._sending = False
+        self.body.keep()
         self.detail = why
         backend.counters.retries += 1
         pause = self._retries.begin_retry(cluster, self._attempt.upstream, self.client.frontend.context.random)
@@ -388,38 +388,32 @@ class Exchange(AttemptOwner):
     def deadline_reached(self) -> None:
         """The earliest of the timeouts has come."""
         now, timeouts = self.client.now(), self._timeouts
-        if now >= timeouts.gone_at and not self.responding:
+        if self.responding:
+            timeouts.gone_at = inf
+        if now >= timeouts.gone_at:
             self.client.abort()
         elif now >= timeouts.request_due:
-            self._timed_out("UT", "the request's timeout")
+            self._fail(504, "UT", "the request's timeout")
         elif self._waiting:
             self.reply(503, "UO", "it waited as long as allowed for its turn")
         elif self._attempt.is_connecting and now < timeouts.try_due:
             self._attempt.connect_timed_out()
         elif now >= timeouts.try_due:
             self._try_timed_out()
-        elif not timeouts.is_idle():
+        elif not timeouts.is_idle(now):
             self._set_deadline(now)
         else:
-            self._timed_out("UT" if self.body.complete else "DT", "nothing moved for the stream's idle timeout")
+            status, flag = (504, "UT") if self.body.complete else (408, "DT")
+            self._fail(status, flag, "nothing moved for the stream's idle timeout")
 
     def _try_timed_out(self) -> None:
         cluster = self.cluster
         assert cluster is not None
         self._attempt.timed_out()
-        if self.responding:
-            self._break_off("UT", "the backend's timeout")
-        elif self._retries.follows_timeout(cluster):
+        if not self.responding and self._retries.follows_timeout(cluster):
             self._try_again("no response in time")
         else:
-            self.reply(504, self._retries.flags("UT"), "no response within the backend's timeout")
-
-    def _timed_out(self, flag: str, detail: str) -> None:
-        if self.responding:
-            self._break_off(flag, detail)
-        else:
-            self._drop_attempt()
-            self.reply(408 if flag == "DT" else 504, self._retries.flags(flag), detail)
+            self._fail(504, "UT", "no response within the backend's timeout")
 
     # -- the end -------------------------------------------------------------------------
 
@@ -445,6 +439,14 @@ class Exchange(AttemptOwner):
         self._settle()
         self.client.exchange_done()
 
+    def _fail(self, status: int, flag: str, detail: str) -> None:
+        """Answer with `status` where that can still be done."""
+        if self.responding:
+            self._break_off(flag, detail)
+        else:
+            self._drop_attempt()
+            self.reply(status, self._retries.flags(flag), detail)
+
     def _break_off(self, flag: str, detail: str) -> None:
         """The response cannot be completed."""
         self.flags, self.detail = flag, detail
@@ -460,14 +462,12 @@ class Exchange(AttemptOwner):
 
     def client_gone(self) -> None:
         """The client hung up: nobody wants the response."""
-        if not self.active:
-            return
-        if self.status == 101:
+        if self.active and self.status == 101:
             self.tunnel_closed()
-            return
-        self.flags = self.flags or "DC"
-        self._drop_attempt()
-        self._settle()
+        elif self.active:
+            self.flags = self.flags or "DC"
+            self._drop_attempt()
+            self._settle()
 
     def tunnel_closed(self) -> None:
         """The tunnel that came of a 101 is over."""
@@ -492,8 +492,7 @@ class Exchange(AttemptOwner):
         else:
             (rule.counters if rule is not None else frontend.unmatched).count(self.status, seconds)
         if self.flags:
-            for flag in self.flags.split(","):
-                frontend.context.count_flag(frontend.name, flag)
+            frontend.context.count_flags(frontend.name, self.flags)
         wants = frontend.context.wants_record
         if wants is not None and wants(self.status, seconds, self.flags):
             access.record(self, self._attempt.started, seconds)

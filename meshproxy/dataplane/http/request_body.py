@@ -43,6 +43,10 @@ class KeptBody:
         self._sent = True
         self._let_go()
 
+    def keep(self) -> None:
+        """It will have to be sent again: let nothing more go until it `was_sent`."""
+        self._sent = False
+
     def _let_go(self) -> None:
         if self._sent and self.size > MAX_KEPT:
             self._pieces = []

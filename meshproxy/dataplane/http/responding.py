@@ -7,10 +7,15 @@ from meshproxy.dataplane.http.header_edits import HeaderEdit
 from meshproxy.dataplane.http.upstream_connection import Bytes
 from meshproxy.protocols.http1.chunked import ChunkedReader
 from meshproxy.protocols.http1.request import CHUNKED
-from meshproxy.protocols.http1.response import ResponseHead
+from meshproxy.protocols.http1.response import UNTIL_CLOSE, ResponseHead
 
 _CLOSE = b"\r\nconnection: close"
 _KEEP_ALIVE = b"\r\nconnection: keep-alive"
+
+
+def ends_with_connection(head: ResponseHead, client_minor: int) -> bool:
+    """Whether a client of HTTP/1.`client_minor` finds the end of the body by the end of the connection."""
+    return head.length == UNTIL_CLOSE or (head.length == CHUNKED and not client_minor)
 
 
 class ResponseWriter:
@@ -25,15 +30,13 @@ class ResponseWriter:
         self, head: ResponseHead, client_minor: int, closing: bool, edits: tuple[HeaderEdit, ...], added: bytes
     ) -> bytes:
         """The head for the client; where `closing`, it says so."""
+        self._chunks = None
         if client_minor:
-            self._chunks = None
             return forwarding.response_head(head, _CLOSE if closing else b"", edits, added)
-        if head.length != CHUNKED:
-            self._chunks = None
-            return forwarding.response_head(head, _CLOSE if closing else _KEEP_ALIVE, edits, added)
-        self._chunks = ChunkedReader()
-        data = forwarding.response_head(head, _CLOSE, edits, added)
-        return forwarding.TAKE_CHUNKED.sub(b"", data)
+        if head.length == CHUNKED:
+            self._chunks = ChunkedReader()
+        data = forwarding.response_head(head, _CLOSE if closing else _KEEP_ALIVE, edits, added)
+        return forwarding.TAKE_CHUNKED.sub(b"", data)  # which answers to HEAD and 304 may have, too
 
     def body(self, piece: Bytes) -> Bytes:
         """A piece of the body for the client."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from meshproxy.dataplane.cluster import Cluster
-from meshproxy.dataplane.http.request_body import KeptBody
+from meshproxy.dataplane.http.request_body import MAX_KEPT, KeptBody
 from meshproxy.dataplane.upstream import Upstream
 from meshproxy.snapshot.routes import RetryCondition, RetryPolicy
 
@@ -38,6 +38,10 @@ class Retries:
     @property
     def per_try_timeout(self) -> float | None:
         return self._policy.per_try_timeout if self._policy is not None else None
+
+    def may_resend(self, length: int) -> bool:
+        """Whether a request with a body of `length` can be sent again, whatever becomes of the connection it takes."""
+        return self._is_idempotent and 0 <= length <= MAX_KEPT
 
     def replaces_stale(self) -> bool:
         """Whether a try on a connection that was closed already may be forgotten."""

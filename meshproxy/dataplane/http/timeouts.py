@@ -13,7 +13,7 @@ class Timeouts:
     whatever passes is told to `moved`.
     """
 
-    __slots__ = ("_moves", "_seen", "gone_at", "idle_limit", "request_due", "try_due")
+    __slots__ = ("_idle_since", "_moves", "_seen", "gone_at", "idle_limit", "request_due", "try_due")
 
     def __init__(self) -> None:
         self.begin()
@@ -21,9 +21,13 @@ class Timeouts:
     def begin(self) -> None:
         """A new request."""
         self.request_due = self.try_due = self.gone_at = inf
-        self.idle_limit = 0.0
-        self._moves = 0
-        self._seen = -1
+        self.idle_limit = self._idle_since = 0.0
+        self._moves = self._seen = 0
+
+    def limit_idleness(self, limit: float, now: float) -> None:
+        """Allow `limit` seconds without a move, from `now` on."""
+        self.idle_limit = limit
+        self._idle_since = now
 
     def moved(self) -> None:
         self._moves += 1
@@ -39,7 +43,10 @@ class Timeouts:
             due = self.gone_at
         return due
 
-    def is_idle(self) -> bool:
-        """Whether nothing has moved since this was asked the last time."""
-        idle, self._seen = self._moves == self._seen, self._moves
-        return idle
+    def is_idle(self, now: float) -> bool:
+        """Whether nothing moves: found one to two times the limit after the last move, as nobody looks at the clock."""
+        if self._moves != self._seen:
+            self._seen = self._moves
+            self._idle_since = now
+            return False
+        return now >= self._idle_since + self.idle_limit

@@ -26,6 +26,8 @@ FIRST_BYTES = 16384
 """Bytes read while a response's head is awaited."""
 MAX_HEAD = 65536
 """Bytes of a response's head (Envoy: 60 KiB)."""
+MAX_INTERIMS = 100
+"""Interim responses before the response (Go's client took 5)."""
 _NOTHING = memoryview(b"")
 Bytes = bytes | memoryview
 
@@ -40,6 +42,7 @@ class UpstreamConnection:
         "_body",
         "_connecting",
         "_handshake",
+        "_interims",
         "_partial",
         "_paused",
         "_pool",
@@ -87,7 +90,7 @@ class UpstreamConnection:
         self._to_head = to_head
         self._partial = b""
         self._body = False
-        self._remaining = 0
+        self._remaining = self._interims = 0
         self.chunks = None
         self.answered = False
         """Whether a byte of the response came."""
@@ -187,12 +190,12 @@ class UpstreamConnection:
     def _read_rest(self) -> bool:
         """Read what may be there; whether the taker is served, or heard of a failure, by that."""
         taker = self.taker
-        while self._socket is not None and self.taker is taker:
-            before = self.answered, self._remaining
+        while self._socket is not None and self.taker is taker and not self._paused:
+            before = self.received
             self._readable()
-            if (self.answered, self._remaining) == before:
+            if self.received == before:
                 break
-        return self._socket is None or self.taker is not taker
+        return self._socket is None or self.taker is not taker or self._paused
 
     def watch(self) -> None:
         """Notice what comes, on a connection that was open when it was taken in."""
@@ -267,6 +270,10 @@ class UpstreamConnection:
                 return
             if not head.is_interim:
                 break
+            self._interims += 1
+            if self._interims > MAX_INTERIMS:
+                self.fail("UPE", f"more than {MAX_INTERIMS} interim responses")
+                return
             taker.response_interim(head)
             data = data[end:]
             if self.taker is not taker or not data:
