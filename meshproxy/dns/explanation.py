@@ -12,7 +12,10 @@ from meshproxy.telemetry.dns import DNSExplanation
 
 def explain(zone: Zone, forwarder: Forwarder, name: str, kind: str) -> DNSExplanation:
     """What is said to a question for `name`, of type `kind`; raises `ValueError` where either is none."""
-    rdtype = dns.rdatatype.from_text(kind)
+    try:
+        rdtype = dns.rdatatype.from_text(kind)
+    except (dns.rdatatype.UnknownRdatatype, ValueError):
+        raise ValueError(f"{kind!r} is no record type; such are A, AAAA, SRV, CNAME, PTR, TXT") from None
     labels = names.labels_of(name)
     if any(not each or len(each.encode()) > 63 for each in labels) or sum(len(each) + 1 for each in labels) > 254:
         raise ValueError(f"{name!r} is not a DNS name: labels of 1 to 63 bytes between dots, 253 at most in all")

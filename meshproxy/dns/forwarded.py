@@ -14,6 +14,7 @@ import dns.flags
 import dns.message
 import dns.rcode
 import dns.rdatatype
+import dns.rrset
 
 from meshproxy.base.errors import ProtocolError
 from meshproxy.dns.query import HEADER_SIZE, PAYLOAD, Query, respond
@@ -62,12 +63,10 @@ class Forwarded(NamedTuple):
 
     def render(self, query: Query, now: float) -> bytes:
         """The answer to `query`, whose question is that of this answer but for upper and lower case."""
-        age = int(now - self.stored_at)
-        stale = now >= self.expires_at and bool(self.ttl)
         wire = bytearray(self.wire)
         for place in self.ttl_places:
             (ttl,) = _TTL.unpack_from(wire, place)
-            _TTL.pack_into(wire, place, STALE_TTL if stale else max(0, min(ttl, MAX_TTL) - age))
+            _TTL.pack_into(wire, place, self._aged(ttl, now))
         wire[0:2] = query.message.id.to_bytes(2, "big")
         wire[2] = wire[2] & ~(dns.flags.AA >> 8) & 0xFE | (query.message.flags >> 8 & 1)
         wire[3] |= dns.flags.RA
@@ -83,12 +82,21 @@ class Forwarded(NamedTuple):
         response.flags |= dns.flags.TC
         return fit(response, query.limit)
 
-    def decoded(self) -> dns.message.Message:
-        """Its records; raises `MalformedAnswer` where they cannot be read."""
+    def answers(self, now: float) -> list[dns.rrset.RRset]:
+        """The records of its answer section; raises `MalformedAnswer` where they cannot be read."""
         try:
-            return dns.message.from_wire(self.wire)
+            answers = dns.message.from_wire(self.wire).answer
         except (dns.exception.DNSException, ValueError, struct.error) as error:
             raise MalformedAnswer(f"{self.upstream} sent records that cannot be read: {error}") from None
+        for rrset in answers:
+            rrset.ttl = self._aged(rrset.ttl, now)
+        return answers
+
+    def _aged(self, ttl: int, now: float) -> int:
+        """What is left of a record's time to live."""
+        if self.ttl and now >= self.expires_at:
+            return STALE_TTL
+        return max(0, min(ttl, MAX_TTL) - int(now - self.stored_at))
 
 
 def read_answer(data: bytes, question: bytes, now: float, upstream: str) -> Forwarded:

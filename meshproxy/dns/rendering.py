@@ -66,12 +66,8 @@ def render(query: Query, found: Local, zone: Zone, chased: Iterable[dns.rrset.RR
 
 
 def fit(response: dns.message.Message, limit: int) -> bytes:
-    """The message in at most `limit` bytes: what is only additional goes first, and then TC says so."""
-    wire = response.to_wire(max_size=limit, prefer_truncation=True)
-    if response.additional and wire[2] & dns.flags.TC >> 8:
-        response.additional = []
-        wire = response.to_wire(max_size=limit, prefer_truncation=True)
-    return wire
+    """The message in at most `limit` bytes; TC says so where more than additional records is left out of it."""
+    return response.to_wire(max_size=limit, prefer_truncation=True, want_shuffle=False)
 
 
 def render_failure(query: Query, rcode: dns.rcode.Rcode) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import dns.rcode
@@ -95,13 +94,11 @@ class Resolver:
         return Answer((reply,), "NOERROR" if found.exists else "NXDOMAIN", FOR_EVER)
 
     def _with_chain(self, query: Query, first: Local, chain: list[dns.rrset.RRset], answer: Forwarded) -> Answer:
+        now = self._clock()
         try:
-            rest: Sequence[dns.rrset.RRset] = answer.decoded().answer
+            rest = answer.answers(now)
         except MalformedAnswer:
             return _failure(query, dns.rcode.SERVFAIL)
-        now = self._clock()
-        for rrset in rest:
-            rrset.ttl = min(rrset.ttl, answer.left(now))
         first = first._replace(exists=answer.rcode != dns.rcode.NXDOMAIN)  # the code is the last name's (RFC 6604 §3)
         reply = render(query, first, self.zone, (*chain, *rest))
         return Answer((reply,), dns.rcode.to_text(answer.rcode), self._good_until(answer, now))

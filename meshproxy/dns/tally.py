@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-_TYPES = frozenset({"A", "AAAA", "ANY", "CNAME", "HTTPS", "MX", "NS", "PTR", "SOA", "SRV", "SVCB", "TXT"})
-"""Types that are counted each by itself, so that clients cannot make series."""
+_TYPES = frozenset({"A", "AAAA", "ANY", "CNAME", "HTTPS", "MX", "NS", "PTR", "SOA", "SRV", "SVCB", "TXT", "none"})
+"""Types that are counted each by itself, and no type, of messages that ask nothing: clients cannot make series."""
 
 
 class Tally:

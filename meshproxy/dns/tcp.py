@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import OrderedDict
+from typing import cast
 
 from meshproxy.dns.front import Front, Guests
 from meshproxy.dns.udp import MAX_QUERY
@@ -75,10 +76,9 @@ class Connection(asyncio.Protocol):
         self._full = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
         if not self._server.admits(self, transport.get_extra_info("peername")[0]):
-            transport.abort()
+            self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None

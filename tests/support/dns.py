@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import dns.message
-import dns.rdatatype
+import dns.rrset
 
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.errors import errors_in
@@ -139,6 +139,12 @@ def make_query(name: str, kind: str = "A", *, tcp: bool = False, edns: int = -1,
     query = read_query(make_wire(name, kind, edns=edns, payload=payload), tcp=tcp)
     assert isinstance(query, Query)
     return query
+
+
+def rrset_of(line: str) -> dns.rrset.RRset:
+    """A record, from a line of a zone file."""
+    name, ttl, rdclass, kind, data = line.split(maxsplit=4)
+    return dns.rrset.from_text(name, int(ttl), rdclass, kind, data)
 
 
 def lines(section: list[dns.rrset.RRset]) -> list[str]:
