@@ -50,6 +50,21 @@ class SourceState(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     errors: int = 0
 
 
+class RegistrationStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A service of this machine in the registry at `address`.
+
+    `health` is what this proxy's own check last said, empty where the registry checks; `problem` why it is not
+    registered.
+    """
+
+    name: str
+    id: str
+    address: str
+    registered: bool
+    health: str
+    problem: str
+
+
 class ConfigStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """`rejection` says what was refused last and why, while that is so; ages are in seconds."""
 
@@ -101,6 +116,8 @@ class ProxyView(Protocol):
     def workers(self) -> tuple[WorkerStatus, ...]: ...
 
     def sources(self) -> tuple[SourceState, ...]: ...
+
+    def registrations(self) -> tuple[RegistrationStatus, ...]: ...
 
     def config(self) -> ConfigStatus: ...
 

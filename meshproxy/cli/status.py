@@ -23,7 +23,8 @@ Row = dict[str, Any]
 def command(output: str | None, admin: SocketAddress, token_file: str | None) -> None:
     """Show the configuration in force, sources, workers, and what is wrong.
 
-    Exit status 1 when the proxy is not ready, a configuration was refused, or a source or a listener failed.
+    Exit status 1 when the proxy is not ready, a configuration was refused, or a source, a registration or a
+    listener failed.
     """
     status = AdminClient(admin, token_file).get("status")
     if output:
@@ -34,7 +35,7 @@ def command(output: str | None, admin: SocketAddress, token_file: str | None) ->
 
 
 def _is_well(status: Row) -> bool:
-    failing = [source for source in status["sources"] if source["problem"]]
+    failing = [each for each in (*status["sources"], *status["registrations"]) if each["problem"]]
     failing += [part for part in (status["identity"], status["dns"]) if part and part["problem"]]
     return status["ready"] and not status["config"]["rejection"] and not status["failedListeners"] and not failing
 
@@ -56,6 +57,8 @@ def _print_status(status: Row) -> None:
         for each in status["sources"]
     ]
     click.echo("\n" + format_table(("SOURCE", "STATE", "RESOURCES", "CHANGED", "STALE", "PROBLEM"), sources))
+    if status["registrations"]:
+        _print_registrations(status["registrations"])
     if status["identity"]:
         _print_identity(status["identity"])
     if status["dns"]:
@@ -75,6 +78,14 @@ def _print_status(status: Row) -> None:
         click.echo("\nDiagnostics:")
         for each in status["diagnostics"]:
             click.echo(f"  {format_finding(each)}")
+
+
+def _print_registrations(registrations: list[Row]) -> None:
+    rows = [
+        (each["id"], each["address"], each["registered"], each["health"] or "-", each["problem"] or "-")
+        for each in registrations
+    ]
+    click.echo("\n" + format_table(("REGISTERED HERE", "WITH", "REGISTERED", "HEALTH", "PROBLEM"), rows))
 
 
 def _print_identity(identity: Row) -> None:

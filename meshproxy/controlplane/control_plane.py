@@ -24,6 +24,7 @@ from meshproxy.controlplane.saved_sources import SavedSources
 from meshproxy.controlplane.store import SourceStatus
 from meshproxy.controlplane.system_names import SystemNames
 from meshproxy.loader.places import attach
+from meshproxy.resources.proxy import ProxySpec
 from meshproxy.resources.update import Source, SourceUpdate
 from meshproxy.snapshot.consistency import check_consistency
 from meshproxy.snapshot.model import EMPTY, Snapshot
@@ -117,6 +118,11 @@ class ControlPlane:
     def diagnostics(self) -> tuple[Finding, ...]:
         """Everything that is wrong, or odd, with what the sources last said."""
         return (*self._store.findings(), *self._compile_findings)
+
+    def follow_proxy(self, listener: Callable[[ProxySpec], None]) -> None:
+        """Call `listener` with what the Proxy document of the files says: now, and whenever that changes."""
+        self._intake.on_proxy = listener
+        listener(self._intake.proxy)
 
     # -- life ----------------------------------------------------------------------------
 

@@ -12,10 +12,11 @@ import msgspec
 from meshproxy.aio.coalesce import Coalescer
 from meshproxy.aio.tasks import OwnedTasks
 from meshproxy.base.events import Event, EventSink, EventType
-from meshproxy.controlplane.running_sources import RunningSources, SourceFactory, specs_in
+from meshproxy.controlplane.running_sources import RunningSources, SourceFactory
 from meshproxy.controlplane.saved_sources import SavedSources
 from meshproxy.controlplane.store import ResourceStore, SourceStatus
-from meshproxy.resources import Service
+from meshproxy.resources import Proxy, Service
+from meshproxy.resources.proxy import ProxySpec
 from meshproxy.resources.sources import SourceSpec
 from meshproxy.resources.update import Source, SourceUpdate
 
@@ -27,7 +28,11 @@ _log = logging.getLogger(__name__)
 
 
 class Intake:
-    """Owns the sources and the store. `on_update` is told of each word and whether resources changed by it."""
+    """Owns the sources and the store.
+
+    `on_update` is told of each word and whether resources changed by it, `on_proxy` of the Proxy document of the
+    files when it is another one than `proxy`.
+    """
 
     def __init__(
         self,
@@ -40,7 +45,8 @@ class Intake:
     ) -> None:
         self.store = ResourceStore([source.name for source in sources], clock)
         self._running = RunningSources(sources, factory, self._update)
-        self._specs: Sequence[SourceSpec] = ()
+        self.proxy = ProxySpec()
+        self.on_proxy: Callable[[ProxySpec], None] = lambda spec: None
         self._saved = saved
         self._unsaved: set[str] = set()
         self._clock = clock
@@ -149,12 +155,16 @@ class Intake:
     # -- registries come and go ----------------------------------------------------------
 
     def _follow(self) -> None:
-        """Run the registries that the files name, and no others."""
+        """Do what the Proxy document of the files says: only they may say it."""
         fixed = (self.store.resources(name) for name in self._running.names if self._running.is_fixed(name))
-        specs = specs_in(chain.from_iterable(fixed))
-        if specs == self._specs:
-            return
-        self._specs = specs
+        documents = (each for each in chain.from_iterable(fixed) if isinstance(each, Proxy))
+        before, self.proxy = self.proxy, next((each.spec for each in documents), ProxySpec())
+        if self.proxy.sources != before.sources:
+            self._run_only(self.proxy.sources)
+        if self.proxy != before:
+            self.on_proxy(self.proxy)
+
+    def _run_only(self, specs: Sequence[SourceSpec]) -> None:
         begun, ended = self._running.change(specs)
         for name in ended:
             _log.info("source %s is no longer asked for", name)

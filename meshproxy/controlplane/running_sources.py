@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from meshproxy.aio.tasks import OwnedTasks
 from meshproxy.controlplane.distrust import Distrust
-from meshproxy.resources import Proxy
-from meshproxy.resources.meta import Resource
 from meshproxy.resources.sources import SourceSpec
 from meshproxy.resources.update import Source, SourceUpdate
 
@@ -119,8 +117,3 @@ class RunningSources:
             else:
                 return
             await asyncio.sleep(RESTART_DELAY)
-
-
-def specs_in(resources: Iterable[Resource]) -> Sequence[SourceSpec]:
-    """The registries that a configuration names."""
-    return next((resource.spec.sources for resource in resources if isinstance(resource, Proxy)), ())

@@ -11,6 +11,7 @@ from meshproxy.base.durations import Duration, Quantity
 from meshproxy.resources.http_policy import ProxyHTTP
 from meshproxy.resources.identity import ProxyIdentity
 from meshproxy.resources.meta import Resource, Shape, default_duration, default_quantity
+from meshproxy.resources.registration import Registration
 from meshproxy.resources.sources import SourceSpec
 
 DEFAULT_ADMIN_ADDRESS = "127.0.0.1:15000"
@@ -84,7 +85,8 @@ class ProxySpec(Shape, frozen=True, kw_only=True):
     `node_name` and `zone` say where this proxy runs, for `internalTrafficPolicy: Local` and
     `trafficDistribution`. `node_port_addresses` are bound for NodePorts. `drain_timeout` bounds
     a graceful stop. `buffer_size`, 4Ki to 4Mi, is how much is read from a peer at once, and so
-    what a direction of a connection may hold. `sources` are registries to find resources in, beside the files.
+    what a direction of a connection may hold. `sources` are registries to find resources in, beside the files;
+    `register` are services of this machine to write into one.
     Without `identity` there is no mutual TLS, and without `dns` no DNS server.
     """
 
@@ -103,6 +105,7 @@ class ProxySpec(Shape, frozen=True, kw_only=True):
     access_log: AccessLog | None = None
     http: ProxyHTTP = msgspec.field(default_factory=ProxyHTTP)
     sources: tuple[SourceSpec, ...] = ()
+    register: tuple[Registration, ...] = ()
     identity: ProxyIdentity | None = None
 
 

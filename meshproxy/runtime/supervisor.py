@@ -33,6 +33,7 @@ from meshproxy.identity.sources.surroundings import Surroundings
 from meshproxy.registry.files import FilesSource
 from meshproxy.runtime.identity_sources import IdentitySources
 from meshproxy.runtime.listener_sockets import ListenerSockets
+from meshproxy.runtime.local_services import LocalServices
 from meshproxy.runtime.options import RunOptions
 from meshproxy.runtime.reports import Reports
 from meshproxy.runtime.sources import Registries
@@ -70,6 +71,7 @@ class Supervisor:
         overrides: frozenset[str],
         control_plane: ControlPlane,
         identity: IdentityKeeper,
+        local_services: LocalServices,
         log: EventLog,
         dns_address: SocketAddress | None,
     ) -> None:
@@ -103,7 +105,17 @@ class Supervisor:
         self._materials = TLSMaterials(
             identity.identity, self._pool.put_materials, self._pool.keep_materials, log.record
         )
-        parts = Parts(control_plane, self._pool, self._sockets, self._health, identity, self._dns, self._reports)
+        self._local_services = local_services
+        parts = Parts(
+            control_plane,
+            self._pool,
+            self._sockets,
+            self._health,
+            identity,
+            self._dns,
+            self._reports,
+            local_services,
+        )
         self._view = RunningProxy(parts, loop.time, self.drain)
         self._admin = AdminServer(self._view, settings.admin, _token(settings))
         self._tasks = OwnedTasks()
@@ -126,6 +138,7 @@ class Supervisor:
         self._tasks.start(self._retry_binds(), name="bind retries")
         self._tasks.start(self._dns.run(), name="DNS")
         pool = self._tasks.start(self._pool.run(), name="worker pool")
+        self._control_plane.follow_proxy(self._local_services.apply)
         try:
             await self._drained.wait()
             await self._finish(pool)
@@ -259,10 +272,14 @@ class Supervisor:
         self.drain()
 
     def drain(self) -> None:
-        """Stop accepting, finish what is open, end."""
-        if self._view.draining:
-            return
-        self._view.draining = True
+        """Leave the registries, stop accepting, finish what is open, end."""
+        if not self._view.draining:
+            self._view.draining = True
+            self._tasks.start(self._drain(), name="drain")
+
+    async def _drain(self) -> None:
+        # Whoever finds this machine in a registry is served until they can know better.
+        await self._local_services.end()
         timeout = self._control_plane.current.settings.drain_timeout
         _log.info("draining: no new connections; open ones have %g s", timeout)
         self._pool.drain(timeout)
@@ -310,7 +327,10 @@ async def _run(options: RunOptions) -> None:
         settings = msgspec.structs.replace(snapshot.settings, **overrides)
         configure_logging(settings.log_format, settings.log_level, sys.stderr)
         identity = _identity_keeper(options, event_log)
-        supervisor = Supervisor(settings, frozenset(overrides), control_plane, identity, event_log, options.dns)
+        local_services = LocalServices(Random().random, event_log.record)
+        supervisor = Supervisor(
+            settings, frozenset(overrides), control_plane, identity, local_services, event_log, options.dns
+        )
         await supervisor.run()
     finally:
         await control_plane.stop()

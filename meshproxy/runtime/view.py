@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from meshproxy.admin.view import ConfigStatus, SourceState, WorkerStatus
+from meshproxy.admin.view import ConfigStatus, RegistrationStatus, SourceState, WorkerStatus
 from meshproxy.base.errors import Finding
 from meshproxy.controlplane.control_plane import ControlPlane
 from meshproxy.controlplane.store import SourceStatus
@@ -15,6 +15,7 @@ from meshproxy.health.states import Ejections, EndpointHealth
 from meshproxy.identity.keeper import IdentityKeeper
 from meshproxy.identity.status import IdentityStatus
 from meshproxy.runtime.listener_sockets import ListenerSockets
+from meshproxy.runtime.local_services import LocalServices
 from meshproxy.runtime.reports import Reports
 from meshproxy.runtime.worker_pool import WorkerPool
 from meshproxy.snapshot.messages import RequestCounts
@@ -38,6 +39,7 @@ class Parts(NamedTuple):
     identity: IdentityKeeper
     dns: DNSServer
     reports: Reports
+    local_services: LocalServices
 
 
 class RunningProxy:
@@ -45,7 +47,7 @@ class RunningProxy:
 
     def __init__(self, parts: Parts, clock: Callable[[], float], drain: Callable[[], None]) -> None:
         self._control_plane, self._pool, self._sockets, self._health = parts[:4]
-        self._identity, self._dns, self._reports = parts[4:]
+        self._identity, self._dns, self._reports, self._local_services = parts[4:]
         self._clock = clock
         self._drain = drain
         self._started_at = clock()
@@ -118,6 +120,9 @@ class RunningProxy:
             )
             for status in self._control_plane.source_statuses()
         )
+
+    def registrations(self) -> tuple[RegistrationStatus, ...]:
+        return self._local_services.statuses()
 
     def config(self) -> ConfigStatus:
         state, now = self._control_plane.state, self._clock()

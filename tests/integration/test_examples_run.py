@@ -9,9 +9,11 @@ from pathlib import Path
 from meshproxy.base.addresses import SocketAddress
 from tests.integration.backends import Backend
 from tests.integration.clients import shares
+from tests.integration.conditions import wait_until
 from tests.integration.examples import prepare_example
 from tests.integration.programs import output_of, require, running
 from tests.integration.proxy_process import ProxyProcess
+from tests.support.consul import ConsulServer
 
 
 async def _start(proxy: ProxyProcess) -> None:
@@ -41,6 +43,28 @@ async def test_manual_endpoints(proxy: ProxyProcess) -> None:
         await _serve(stack, *servers)
         await _start(proxy)
         assert await shares(service, 10) == {"127.0.4.1": 5, "127.0.4.3": 5}
+
+
+async def test_consul(proxy: ProxyProcess, tmp_path: Path) -> None:
+    agent, service = SocketAddress("127.0.0.1", 8500), SocketAddress("127.99.53.99", 8080)
+    servers = [SocketAddress("127.0.7.1", 8080), SocketAddress("127.0.7.2", 8080)]
+    prepare_example(proxy, "consul", service, agent, *servers)
+    with ConsulServer(tmp_path / "consul", http_port=agent.port) as consul:
+        async with AsyncExitStack() as stack:
+            await _serve(stack, *servers)
+            await _start(proxy)
+            for number, server in enumerate(servers, start=1):
+                consul.register("web", f"web-{number}", Address=server.host, Port=server.port)
+
+            async def ready() -> bool:
+                return len(await proxy.get("/api/v1/endpoints?service=web")) == 2
+
+            await wait_until(ready, "both servers are endpoints")
+            assert await shares(service, 4) == {"127.0.7.1": 2, "127.0.7.2": 2}
+            await wait_until(
+                lambda: any(each["Service"] == "front" for each in consul.services().values()), "front is registered"
+            )
+            await proxy.stop()
 
 
 async def test_redis(proxy: ProxyProcess, tmp_path: Path) -> None:

@@ -43,10 +43,11 @@ def free_ports(count: int) -> list[int]:
 class ConsulServer:
     """A server agent of one; `settings` are added to its configuration. It keeps its ports when it is restarted."""
 
-    def __init__(self, directory: Path, **settings: Any) -> None:
+    def __init__(self, directory: Path, *, http_port: int = 0, **settings: Any) -> None:
         self._binary = consul_binary()
         self._directory = directory
-        self.port, server, serf_lan = free_ports(3)
+        free, server, serf_lan = free_ports(3)
+        self.port = http_port or free
         self.settings: dict[str, Any] = {
             "ports": {"http": self.port, "server": server, "serf_lan": serf_lan, "serf_wan": -1, "dns": -1, "grpc": -1},
             "bind_addr": HOST,

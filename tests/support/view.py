@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from meshproxy.admin.view import ConfigStatus, SourceState, WorkerStatus
+from meshproxy.admin.view import ConfigStatus, RegistrationStatus, SourceState, WorkerStatus
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.errors import Finding, Severity
 from meshproxy.base.events import Event, EventType
@@ -225,6 +225,13 @@ class FakeView:
 
     def identity(self) -> IdentityStatus | None:
         return self.identity_status
+
+    def registrations(self) -> tuple[RegistrationStatus, ...]:
+        return (
+            RegistrationStatus(
+                name="web", id="web-here-80", address="http://127.0.0.1:8500", registered=True, health="", problem=""
+            ),
+        )
 
     def config(self) -> ConfigStatus:
         return ConfigStatus(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from meshproxy import __version__
 from meshproxy.admin.documents.requests import RequestsRow, requests_row
 from meshproxy.admin.documents.row import Row
-from meshproxy.admin.view import ConfigStatus, ProxyView, SourceState, WorkerStatus
+from meshproxy.admin.view import ConfigStatus, ProxyView, RegistrationStatus, SourceState, WorkerStatus
 from meshproxy.base.errors import Finding
 from meshproxy.identity.status import IdentityStatus
 from meshproxy.telemetry.access_log import AccessLogStatus
@@ -24,6 +24,7 @@ class StatusDocument(Row, frozen=True, kw_only=True):
     config: ConfigStatus
     workers: tuple[WorkerStatus, ...]
     sources: tuple[SourceState, ...]
+    registrations: tuple[RegistrationStatus, ...]
     identity: IdentityStatus | None
     dns: DNSReport | None
     listeners: int
@@ -45,6 +46,7 @@ def document(view: ProxyView) -> StatusDocument:
         config=view.config(),
         workers=view.workers(),
         sources=view.sources(),
+        registrations=view.registrations(),
         identity=view.identity(),
         dns=view.dns(),
         listeners=len(snapshot.listeners),

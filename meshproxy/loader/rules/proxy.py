@@ -7,7 +7,7 @@ from ipaddress import ip_address
 
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.errors import Finding
-from meshproxy.loader.rules import access_log, dns, http_policy, identity, sources, values
+from meshproxy.loader.rules import access_log, dns, http_policy, identity, registration, sources, values
 from meshproxy.loader.rules.values import finding
 from meshproxy.resources.proxy import Admin, IngressListener, ProxySpec
 
@@ -28,6 +28,7 @@ def check(spec: ProxySpec) -> Iterator[Finding]:
     yield from finding("spec.bufferSize", values.in_range(spec.buffer_size, *BUFFER_SIZES))
     yield from http_policy.check_http(spec.http, "spec.http")
     yield from sources.check(spec.sources)
+    yield from registration.check(spec.register, spec.sources)
     if spec.identity is not None:
         yield from identity.check(spec.identity, "spec.identity")
     if spec.access_log is not None:

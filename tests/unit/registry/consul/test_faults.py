@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -177,7 +178,11 @@ async def test_tls_with_a_client_certificate(tmp_path: Path, follow: Follow) -> 
         pytest.skip("not installed; on Debian: apt-get install openssl")
     _certificates(tmp_path)
     (https,) = free_ports(1)
-    files = {"ca_file": f"{tmp_path}/ca.pem", "cert_file": f"{tmp_path}/a.pem", "key_file": f"{tmp_path}/a.key"}
+    files: dict[str, Any] = {
+        "ca_file": f"{tmp_path}/ca.pem",
+        "cert_file": f"{tmp_path}/a.pem",
+        "key_file": f"{tmp_path}/a.key",
+    }
     server = ConsulServer(tmp_path / "agent", verify_incoming_https=True, **files)
     server.settings["ports"]["https"] = https
     address = f"https://127.0.0.1:{https}"
