@@ -93,9 +93,11 @@ async def test_an_index_that_goes_backwards_starts_anew(fake: FakeConsul, follow
     await heard.until_workloads("web-1.n")
     fake.now(lambda path: (SERVICES if "catalog" in path else instances("web-2"))._replace(at="5"))
     await heard.until_workloads("web-2.n")
+    async with asyncio.timeout(10):
+        while not any("/v1/health/service/web?index=5&" in path for path in fake.requests):
+            await asyncio.sleep(0.001)
     fake.now(lambda path: (SERVICES if "catalog" in path else instances("web-3"))._replace(at="6"))
     await heard.until_workloads("web-3.n")
-    assert any("/v1/health/service/web?index=5" in path for path in fake.requests)
 
 
 async def test_an_agent_that_does_not_wait_is_not_asked_all_the_time(fake: FakeConsul, follow: Follow) -> None:
