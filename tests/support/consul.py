@@ -41,13 +41,13 @@ def free_ports(count: int) -> list[int]:
 
 
 class ConsulServer:
-    """A server agent of one; `settings` are added to its configuration. It keeps its ports when it is restarted."""
+    """A server agent of one; `settings` are added to its configuration, `http_port` is no free one. It keeps its ports when it is restarted."""
 
-    def __init__(self, directory: Path, *, http_port: int = 0, **settings: Any) -> None:
+    def __init__(self, directory: Path, **settings: Any) -> None:
         self._binary = consul_binary()
         self._directory = directory
         free, server, serf_lan = free_ports(3)
-        self.port = http_port or free
+        self.port: int = settings.pop("http_port", free)
         self.settings: dict[str, Any] = {
             "ports": {"http": self.port, "server": server, "serf_lan": serf_lan, "serf_wan": -1, "dns": -1, "grpc": -1},
             "bind_addr": HOST,
