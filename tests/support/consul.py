@@ -41,7 +41,10 @@ def free_ports(count: int) -> list[int]:
 
 
 class ConsulServer:
-    """A server agent of one; `settings` are added to its configuration, `http_port` is no free one. It keeps its ports when it is restarted."""
+    """A server agent of one. It keeps its ports when it is restarted.
+
+    `settings` are added to its configuration; `http_port` among them is a port of the test's choice.
+    """
 
     def __init__(self, directory: Path, **settings: Any) -> None:
         self._binary = consul_binary()
