@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -10,16 +11,7 @@ import pytest
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.events import Event
 from meshproxy.dns.forwarder import Forwarder
-
-
-class FakeClock:
-    """Stands still until it is told to go."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.dns_server import FakeClock, Harness
 
 
 @pytest.fixture
@@ -49,3 +41,10 @@ async def make_forwarder(clock: FakeClock, events: list[Event]) -> AsyncIterator
     yield make
     for forwarder in made:
         await forwarder.stop()
+
+
+@pytest.fixture
+async def harness(clock: FakeClock, events: list[Event], tmp_path: Path) -> AsyncIterator[Harness]:
+    made = Harness(clock, events, tmp_path)
+    yield made
+    await made.server.stop()

@@ -16,8 +16,9 @@ from meshproxy.dns.forwarder import Failure, Forwarder, Question
 from meshproxy.dns.resolv_conf import SystemResolvers
 from tests.integration.conditions import wait_until
 from tests.support.dns import lines, make_query
+from tests.support.dns_server import FakeClock
 from tests.support.dns_upstream import closed_port, reply, silence, truncated, upstream
-from tests.unit.dns.conftest import FakeClock, MakeForwarder
+from tests.unit.dns.conftest import MakeForwarder
 
 A = "@ 60 IN A 192.0.2.1"
 SOA = "com. 30 IN SOA ns.com. hostmaster.com. 1 2 3 4 30"

@@ -1,139 +1,22 @@
-"""The DNS server on real sockets: both transports, changes of configuration and health, hostile clients."""
+"""The DNS server on real sockets: answers, changes of configuration and health, other names."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
-from pathlib import Path
-from random import Random
-from typing import Any, NamedTuple
+from contextlib import closing
 
 import dns.message
 import dns.rcode
-import msgspec
 import pytest
 
-from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.events import Event
-from meshproxy.dns.front import Guests
-from meshproxy.dns.resolv_conf import SystemResolvers
-from meshproxy.dns.server import DNSServer
-from meshproxy.dns.tcp import Connection
-from meshproxy.snapshot.model import DNSSettings, Snapshot
 from tests.integration.addresses import SERVICES, free_address
 from tests.integration.conditions import wait_until
 from tests.support.dns import MANIFESTS, lines, make_wire, snapshot_of
+from tests.support.dns_server import SNAPSHOT, Harness
 from tests.support.dns_upstream import reply, silence, upstream
-from tests.unit.dns.conftest import FakeClock
-
-SNAPSHOT = snapshot_of(MANIFESTS)
-
-
-class Client(NamedTuple):
-    """A TCP connection to the server."""
-
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-
-    def send(self, *wires: bytes) -> None:
-        for wire in wires:
-            self.writer.write(len(wire).to_bytes(2, "big") + wire)
-
-    async def read(self) -> bytes:
-        async with asyncio.timeout(10):
-            return await self.reader.readexactly(int.from_bytes(await self.reader.readexactly(2), "big"))
-
-    async def ended(self) -> bool:
-        """Whether the server closes the connection, before it has said anything more."""
-        async with asyncio.timeout(10):
-            try:
-                return await self.reader.read() == b""
-            except ConnectionResetError:
-                return True
-
-
-class Harness:
-    """A server at a free address, and a client of it."""
-
-    def __init__(self, clock: FakeClock, events: list[Event], directory: Path) -> None:
-        self.address = free_address(SERVICES)
-        self.clock = clock
-        self.sick: set[str] = set()
-        self.resolv_conf = directory / "resolv.conf"
-        self.server = DNSServer(
-            clock=clock,
-            random=Random(1),
-            usable=lambda cluster, endpoint: endpoint not in self.sick,
-            on_event=events.append,
-            system=SystemResolvers(self.resolv_conf, directory / "none"),
-        )
-
-    def apply(self, snapshot: Snapshot = SNAPSHOT, **settings: Any) -> None:
-        dns_settings = DNSSettings(**{"address": self.address, "timeout": 0.3, **settings})
-        changed = msgspec.structs.replace(snapshot.settings, dns=dns_settings)
-        self.server.apply(msgspec.structs.replace(snapshot, settings=changed))
-
-    async def ask(self, name: str, kind: str = "A", *, tcp: bool = False, **options: Any) -> dns.message.Message:
-        wire = make_wire(name, kind, **options)
-        answer = await (self.exchange_tcp(wire) if tcp else self.exchange(wire))
-        message = dns.message.from_wire(answer)
-        assert message.id == int.from_bytes(wire[:2], "big")
-        return message
-
-    async def answers(self, name: str, kind: str = "A") -> list[str]:
-        return lines((await self.ask(name, kind)).answer)
-
-    async def exchange(self, wire: bytes) -> bytes:
-        loop = asyncio.get_running_loop()
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-            client.setblocking(False)
-            client.connect((self.address.host, self.address.port))
-            client.send(wire)
-            async with asyncio.timeout(10):
-                return await loop.sock_recv(client, 65535)
-
-    async def exchange_tcp(self, *wires: bytes) -> bytes:
-        async with self.connection() as client:
-            client.send(*wires)
-            return await client.read()
-
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Client]:
-        reader, writer = await asyncio.open_connection(self.address.host, self.address.port)
-        try:
-            yield Client(reader, writer)
-        finally:
-            writer.transport.abort()
-            with suppress(ConnectionError):
-                await writer.wait_closed()
-
-    @property
-    def connections(self) -> list[Connection]:
-        """Those that the server has accepted."""
-        sockets = self.server._sockets
-        assert sockets is not None
-        return list(sockets.tcp.connections)
-
-    def sweep(self) -> None:
-        assert self.server._sockets is not None
-        self.server._sockets.tcp.sweep()
-
-
-@pytest.fixture
-async def harness(clock: FakeClock, events: list[Event], tmp_path: Path) -> AsyncIterator[Harness]:
-    made = Harness(clock, events, tmp_path)
-    yield made
-    await made.server.stop()
-
-
-def cached(harness: Harness) -> int:
-    report = harness.server.report()
-    assert report is not None
-    return report.cache_hits
-
 
 # -- answers -----------------------------------------------------------------------------
 
@@ -143,17 +26,17 @@ async def test_an_answer_is_the_same_from_the_cache(harness: Harness, tcp: bool)
     harness.apply()
     first = await harness.ask("web.default.svc.cluster.local", tcp=tcp)
     assert lines(first.answer) == ["web.default.svc.cluster.local. 5 IN A 127.96.0.10"]
-    assert cached(harness) == 0
+    assert harness.cache_hits == 0
     second = await harness.ask("web.default.svc.cluster.local", tcp=tcp)
     assert (second.answer, second.flags) == (first.answer, first.flags)
-    assert cached(harness) == 1
+    assert harness.cache_hits == 1
 
 
 async def test_case_is_kept_from_the_cache_too(harness: Harness) -> None:
     harness.apply()
     for name in ("web", "WEB", "wEb", "web", "WEB"):
         assert await harness.answers(name) == [f"{name}. 5 IN A 127.96.0.10"]
-    assert cached(harness) == 2
+    assert harness.cache_hits == 2
 
 
 async def test_addresses_take_turns(harness: Harness) -> None:
@@ -209,7 +92,7 @@ async def test_what_changes_no_name_forgets_nothing(harness: Harness) -> None:
     await harness.ask("web")
     harness.apply(snapshot_of(MANIFESTS.replace("metadata: {name: p}", "metadata: {name: q}")))
     await harness.ask("web")
-    assert cached(harness) == 1
+    assert harness.cache_hits == 1
 
 
 async def test_health_is_answered_at_once(harness: Harness) -> None:
@@ -221,7 +104,7 @@ async def test_health_is_answered_at_once(harness: Harness) -> None:
     await harness.ask("web")
     harness.server.health_changed(["default/web:http"])  # its name gives its virtual IP, whatever its health
     await harness.ask("web")
-    assert cached(harness) == 1
+    assert harness.cache_hits == 1
 
 
 async def test_the_address_can_change(harness: Harness) -> None:
@@ -381,138 +264,3 @@ async def test_what_cannot_be_explained(harness: Harness, name: str, kind: str) 
     harness.apply()
     with pytest.raises((ValueError, Exception)):
         harness.server.explain(name, kind)
-
-
-# -- TCP ---------------------------------------------------------------------------------
-
-
-async def test_many_queries_on_one_connection_a_byte_at_a_time(harness: Harness) -> None:
-    harness.apply()
-    wires = [make_wire(name) for name in ("web", "db.shop", "nope.default.svc", "web")]
-    async with harness.connection() as client:
-        for byte in b"".join(len(wire).to_bytes(2, "big") + wire for wire in wires):
-            client.writer.write(bytes((byte,)))
-            await client.writer.drain()
-        client.writer.write_eof()
-        assert [(await client.read())[:2] for _ in wires] == [wire[:2] for wire in wires]
-        assert await client.ended()
-
-
-async def test_a_slow_answer_does_not_keep_others_waiting(harness: Harness) -> None:
-    async with upstream(reply("@ 60 IN A 192.0.2.1")) as server, AsyncExitStack() as stack:
-        server.held = []
-        harness.apply(upstreams=(server.address,), timeout=5.0)
-        client = await stack.enter_async_context(harness.connection())
-        slow, quick = make_wire("example.com"), make_wire("web")
-        client.send(slow, quick)
-        client.writer.write_eof()
-        assert (await client.read())[:2] == quick[:2]
-        await wait_until(lambda: server.names, "the upstream is asked")
-        for each in server.held:
-            each()
-        assert (await client.read())[:2] == slow[:2]
-        assert await client.ended()
-
-
-async def test_a_connection_that_is_idle_is_closed(harness: Harness) -> None:
-    harness.apply()
-    async with harness.connection() as idle, harness.connection() as busy:
-        idle.writer.write(b"\0")  # not a whole query
-        await wait_until(lambda: len(harness.connections) == 2, "both are accepted")
-        harness.clock.now += 9
-        busy.send(make_wire("web"))
-        await busy.read()
-        harness.clock.now += 2
-        harness.sweep()
-        assert await idle.ended()
-        assert len(harness.connections) == 1
-
-
-async def test_one_connection_too_many_ends_the_one_that_was_idle_longest(
-    harness: Harness, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("meshproxy.dns.tcp.MAX_CONNECTIONS", 2)
-    harness.apply()
-    async with harness.connection() as first:
-        await wait_until(lambda: harness.connections, "it is accepted")
-        async with harness.connection():
-            await wait_until(lambda: len(harness.connections) == 2, "it is accepted")
-            await harness.ask("web", tcp=True)
-            assert await first.ended()
-
-
-@pytest.mark.parametrize("sent", [b"\xff\xff" + bytes(100), b"\x10\x01"])
-async def test_a_query_that_is_too_long_ends_its_connection(harness: Harness, sent: bytes) -> None:
-    harness.apply()
-    async with harness.connection() as client:
-        client.writer.write(sent)
-        assert await client.ended()
-
-
-async def test_a_client_that_does_not_read_is_not_read_from(harness: Harness) -> None:
-    harness.apply()
-    wire = make_wire("web.default.svc.cluster.local")
-    async with harness.connection() as client:
-        await wait_until(lambda: harness.connections, "it is accepted")
-        (connection,) = harness.connections
-
-        async def flood() -> None:
-            while True:
-                client.send(*[wire] * 1000)
-                await client.writer.drain()
-
-        flooding = asyncio.ensure_future(flood())  # noqa: TID251
-        await wait_until(lambda: connection._full, "answers pile up")
-        assert len(connection._buffer) < 1024 * 1024
-        flooding.cancel()
-
-
-# -- who may ask -------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("listens", "host", "expected"),
-    [
-        ("127.0.0.1", "127.0.0.1", True),
-        ("0.0.0.0", "10.0.0.1", True),
-        ("0.0.0.0", "127.0.0.1", True),
-        ("::", "fe80::1%eth0", True),
-        ("::", "fd00::1", True),
-        ("0.0.0.0", "8.8.8.8", False),
-        ("::", "2001:4860:4860::8888", False),
-    ],
-)
-def test_who_may_ask(listens: str, host: str, expected: bool) -> None:
-    guests = Guests(SocketAddress(listens, 53))
-    assert (not guests.checks or guests.may_ask(host)) is expected
-
-
-async def test_an_answer_leaves_from_the_address_that_was_asked(harness: Harness) -> None:
-    asked = harness.address
-    harness.apply(address=SocketAddress("0.0.0.0", asked.port))
-    assert await harness.answers("web")  # the client is connected: it hears no other address
-    assert await harness.answers("web")
-    assert cached(harness) == 1
-
-
-async def test_ipv6(harness: Harness) -> None:
-    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as client:
-        client.setblocking(False)
-        harness.apply(address=SocketAddress("::1", harness.address.port))
-        client.connect(("::1", harness.address.port))
-        client.send(make_wire("web"))
-        async with asyncio.timeout(10):
-            answer = await asyncio.get_running_loop().sock_recv(client, 512)
-    assert lines(dns.message.from_wire(answer).answer) == ["web. 5 IN A 127.96.0.10"]
-
-
-async def test_garbage_over_both(harness: Harness) -> None:
-    harness.apply()
-    random = Random(7)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        for _ in range(500):
-            client.sendto(random.randbytes(random.randrange(120)), (harness.address.host, harness.address.port))
-    async with harness.connection() as client:
-        client.send(*(random.randbytes(random.randrange(60)) for _ in range(200)))
-        assert await harness.answers("web")
-        await harness.ask("web", tcp=True)
