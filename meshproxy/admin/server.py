@@ -18,7 +18,7 @@ import msgspec
 from aiohttp import web
 
 from meshproxy import __version__
-from meshproxy.admin.documents import certificates, clusters, endpoints, listeners, routes, services, stats, status
+from meshproxy.admin.documents import clusters, endpoints, listeners, routes, services, stats, status
 from meshproxy.admin.view import ProxyView
 from meshproxy.base.addresses import SocketAddress
 
@@ -29,7 +29,7 @@ LISTS: dict[str, Callable[[ProxyView], Iterable[Any]]] = {
     "routes": routes.rows,
     "listeners": listeners.rows,
     "clusters": clusters.rows,
-    "certificates": certificates.rows,
+    "certificates": lambda view: view.certificates(),
     "sources": lambda view: view.sources(),
 }
 _OPEN_PATHS = frozenset({"/healthz", "/readyz"})

@@ -9,7 +9,7 @@ import msgspec
 
 from meshproxy.base.errors import Finding
 from meshproxy.health.states import Ejections, EndpointHealth
-from meshproxy.identity.status import IdentityStatus
+from meshproxy.identity.status import CertificateStatus, IdentityStatus
 from meshproxy.snapshot.messages import RequestCounts
 from meshproxy.snapshot.model import Snapshot
 from meshproxy.telemetry.access_log import AccessLogStatus
@@ -120,6 +120,10 @@ class ProxyView(Protocol):
     def registrations(self) -> tuple[RegistrationStatus, ...]: ...
 
     def config(self) -> ConfigStatus: ...
+
+    def certificates(self) -> tuple[CertificateStatus, ...]:
+        """Every one in force."""
+        ...
 
     def identity(self) -> IdentityStatus | None:
         """None where no identity is configured."""

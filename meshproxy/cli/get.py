@@ -167,6 +167,7 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("ISSUER", _field("issuer")),
         Column("STATE", _field("state")),
         Column("EXPIRES", lambda row: format_age(max(0.0, row["expiresIn"]))),
+        Column("FOR", lambda row: ",".join(row["names"]), wide=True),
         Column("SERIAL", _field("serial"), wide=True),
         Column("NOT-BEFORE", lambda row: format_time(row["notBefore"]), wide=True),
         Column("NOT-AFTER", lambda row: format_time(row["notAfter"]), wide=True),

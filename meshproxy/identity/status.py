@@ -8,13 +8,15 @@ from meshproxy.identity.expiry import CertificateState
 
 
 class CertificateStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """One certificate in force. Times are seconds since 1970; `name` is a SPIFFE id, or a root's subject.
+    """One certificate in force. Times are seconds since 1970.
 
-    `expires_in` is in seconds, and negative once it has expired.
+    `kind` is ``Identity``, ``Certificate`` or ``Root``; `name` a SPIFFE id, where a certificate comes from, or a root's
+    subject; `names` are those that it is for. `expires_in` is in seconds, and negative once it has expired.
     """
 
     kind: str
     name: str
+    names: tuple[str, ...]
     issuer: str
     serial: str
     not_before: float

@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random, SystemRandom
 
@@ -28,6 +28,7 @@ from meshproxy.controlplane.publisher import Publish
 from meshproxy.controlplane.saved_sources import SavedSources
 from meshproxy.dns.server import DNSServer
 from meshproxy.health.monitor import HealthMonitor
+from meshproxy.identity.inventory import CertificateInventory, Listed
 from meshproxy.identity.keeper import IdentityKeeper
 from meshproxy.identity.sources.surroundings import Surroundings
 from meshproxy.registry.files import FilesSource
@@ -106,12 +107,14 @@ class Supervisor:
             identity.identity, self._pool.put_materials, self._pool.keep_materials, log.record
         )
         self._local_services = local_services
+        self._certificates = CertificateInventory(self._listed, identity.wall_clock, log.record)
         parts = Parts(
             control_plane,
             self._pool,
             self._sockets,
             self._health,
             identity,
+            self._certificates,
             self._dns,
             self._reports,
             local_services,
@@ -133,7 +136,7 @@ class Supervisor:
         self._control_plane.publish = self._publish
         self._publish([])
         self._tasks.start(self._health.run(), name="health monitor")
-        self._tasks.start(self._identity.run(), name="identity")
+        self._tasks.start(self._certificates.run(), name="expiry of certificates")
         self._tasks.start(self._materials.run(), name="TLS materials")
         self._tasks.start(self._retry_binds(), name="bind retries")
         self._tasks.start(self._dns.run(), name="DNS")
@@ -145,6 +148,7 @@ class Supervisor:
         finally:
             await self._tasks.cancel()
             await self._control_plane.stop()
+            await self._identity.stop()
             self._sockets.close()
             await self._dns.stop()
             await self._admin.stop()
@@ -165,6 +169,11 @@ class Supervisor:
         self._dns.apply(snapshot)
         for worker, target, reset in publishes:
             self._pool.publish(worker, target, reset=reset)
+
+    def _listed(self) -> Iterator[Listed]:
+        """Every certificate that is in force."""
+        yield from self._identity.listed()
+        yield from self._materials.listed()
 
     def _current_materials(self) -> tuple[TLSMaterial, ...]:
         return self._materials.current()

@@ -8,7 +8,7 @@ whenever they change.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from meshproxy.aio.file_changes import FileChanges
@@ -17,6 +17,7 @@ from meshproxy.aio.watch import Watch
 from meshproxy.base.errors import MeshproxyError
 from meshproxy.base.events import Event, EventSink, EventType
 from meshproxy.dataplane.tls.contexts import MaterialProblem, check_material
+from meshproxy.identity.inventory import CERTIFICATE, ROOT, Listed
 from meshproxy.snapshot.identity import Identity
 from meshproxy.snapshot.tls import IDENTITY, TLSFiles, TLSMaterial
 
@@ -51,6 +52,16 @@ class TLSMaterials:
     def current(self) -> tuple[TLSMaterial, ...]:
         """What a worker that starts is to be given."""
         return tuple(self._in_force.values())
+
+    def listed(self) -> Iterator[Listed]:
+        """Every certificate, but for the identity's, which its keeper lists."""
+        for name, material in self._in_force.items():
+            if name == IDENTITY:
+                continue
+            if material.certificate_chain:
+                yield Listed(CERTIFICATE, name, material.certificate_chain)
+            if material.trust_bundle:
+                yield Listed(ROOT, name, material.trust_bundle)
 
     def problems(self) -> Mapping[str, str]:
         """What cannot be used, by name, and why; an older one may be in force."""

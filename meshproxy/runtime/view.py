@@ -12,8 +12,9 @@ from meshproxy.controlplane.store import SourceStatus
 from meshproxy.dns.server import DNSServer
 from meshproxy.health.monitor import HealthMonitor
 from meshproxy.health.states import Ejections, EndpointHealth
+from meshproxy.identity.inventory import CertificateInventory
 from meshproxy.identity.keeper import IdentityKeeper
-from meshproxy.identity.status import IdentityStatus
+from meshproxy.identity.status import CertificateStatus, IdentityStatus
 from meshproxy.runtime.listener_sockets import ListenerSockets
 from meshproxy.runtime.local_services import LocalServices
 from meshproxy.runtime.reports import Reports
@@ -37,6 +38,7 @@ class Parts(NamedTuple):
     sockets: ListenerSockets
     health: HealthMonitor
     identity: IdentityKeeper
+    certificates: CertificateInventory
     dns: DNSServer
     reports: Reports
     local_services: LocalServices
@@ -47,7 +49,7 @@ class RunningProxy:
 
     def __init__(self, parts: Parts, clock: Callable[[], float], drain: Callable[[], None]) -> None:
         self._control_plane, self._pool, self._sockets, self._health = parts[:4]
-        self._identity, self._dns, self._reports, self._local_services = parts[4:]
+        self._identity, self._certificates, self._dns, self._reports, self._local_services = parts[4:]
         self._clock = clock
         self._drain = drain
         self._started_at = clock()
@@ -135,6 +137,9 @@ class RunningProxy:
             rejection_age=now - state.rejected_at if state.rejection else None,
         )
 
+    def certificates(self) -> tuple[CertificateStatus, ...]:
+        return self._certificates.rows()
+
     def identity(self) -> IdentityStatus | None:
         return self._identity.status()
 
@@ -183,6 +188,10 @@ class RunningProxy:
                 last_good=self._control_plane.state.last_good,
                 sources=tuple(map(self._metrics_of, self._control_plane.source_statuses())),
                 identity=_identity_metrics(self._identity.status()),
+                expirations={
+                    (each.kind, each.name, each.issuer, each.serial): int(each.not_after)
+                    for each in self._certificates.rows()
+                },
                 dns=self._dns.report(),
             )
         )
@@ -209,7 +218,4 @@ def _identity_metrics(status: IdentityStatus | None) -> IdentityMetrics | None:
         up=not status.problem,
         changes=status.changes,
         failures=status.failures,
-        expirations={
-            (each.kind, each.name, each.issuer, each.serial): int(each.not_after) for each in status.certificates
-        },
     )

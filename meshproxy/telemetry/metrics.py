@@ -45,20 +45,20 @@ class SourceMetrics(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IdentityMetrics(msgspec.Struct, frozen=True, kw_only=True):
-    """`expirations` has seconds since 1970 by kind, name, issuer and serial number."""
+    """How the source of the identity does."""
 
     source: str
     up: bool
     changes: int = 0
     failures: int = 0
-    expirations: Mapping[tuple[str, str, str, str], int] = {}
 
 
 class MetricsInput(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that is rendered, as plain values.
 
     `unusable` holds the endpoints that must not be used; `ejections` of endpoints with outlier detection how often they
-    were ejected, and whether they are now. `access_log` is (lines written, lines dropped).
+    were ejected, and whether they are now. `access_log` is (lines written, lines dropped); `expirations` has seconds
+    since 1970 by a certificate's kind, name, issuer and serial number.
     """
 
     snapshot: Snapshot
@@ -79,6 +79,7 @@ class MetricsInput(msgspec.Struct, frozen=True, kw_only=True):
     sources: tuple[SourceMetrics, ...]
     handshakes: Mapping[HandshakeKey, int] = {}
     identity: IdentityMetrics | None = None
+    expirations: Mapping[tuple[str, str, str, str], int] = {}
     dns: DNSReport | None = None
     decisions: Mapping[DecisionKey, int] = {}
 

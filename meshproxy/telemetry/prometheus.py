@@ -125,6 +125,7 @@ def _families(metrics: MetricsInput) -> Iterator[Family]:
     yield _single("meshproxy_descriptor_shortages_total", metrics.shortages)
     yield from _source_families(metrics.sources)
     yield from _identity_families(metrics.identity)
+    yield _expirations(metrics.expirations)
     yield from _dns_families(metrics.dns)
     yield from _listener_families(metrics)
     yield from _endpoint_families(metrics)
@@ -138,9 +139,12 @@ def _identity_families(identity: IdentityMetrics | None) -> Iterator[Family]:
     yield _single("meshproxy_identity_up", int(identity.up), identity.source)
     yield _single("meshproxy_identity_changes_total", identity.changes, identity.source)
     yield _single("meshproxy_identity_failures_total", identity.failures, identity.source)
+
+
+def _expirations(expirations: Mapping[tuple[str, str, str, str], int]) -> Family:
     name = "meshproxy_certificate_expiration_timestamp_seconds"
     labels = METRICS[name].labels
-    yield name, [(exposition.labels(labels, each), at) for each, at in identity.expirations.items()]
+    return name, [(exposition.labels(labels, each), at) for each, at in expirations.items()]
 
 
 def _dns_families(dns: DNSReport | None) -> Iterator[Family]:

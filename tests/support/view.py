@@ -136,6 +136,7 @@ def make_identity_status(problem: str = "") -> IdentityStatus:
     own = CertificateStatus(
         kind="Identity",
         name="spiffe://mesh.local/ns/default/sa/web",
+        names=("spiffe://mesh.local/ns/default/sa/web",),
         issuer="CN=mesh CA",
         serial="1f",
         not_before=0.0,
@@ -222,6 +223,9 @@ class FakeView:
 
     def explain_name(self, name: str, kind: str) -> DNSExplanation:
         return DNSExplanation(name=name, type=kind, reason="Service default/backend: its virtual IP")
+
+    def certificates(self) -> tuple[CertificateStatus, ...]:
+        return self.identity_status.certificates if self.identity_status is not None else ()
 
     def identity(self) -> IdentityStatus | None:
         return self.identity_status

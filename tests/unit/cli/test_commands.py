@@ -219,9 +219,10 @@ def test_certificates_and_the_identity(run: Run, view: FakeView) -> None:
     assert "No certificates found" in run("get", "certificates").output
     assert "Identity" not in run("status").output
     view.identity_status = make_identity_status()
-    lines = run("get", "cert", "-o", "wide").output.splitlines()
-    assert lines[0].split() == ["KIND", "NAME", "ISSUER", "STATE", "EXPIRES", "SERIAL", "NOT-BEFORE", "NOT-AFTER"]
-    assert lines[1].split()[-5:] == ["Valid", "60m", "1f", "1970-01-01T00:00:00Z", "1970-01-01T02:00:00Z"]
+    head, row = (line.split() for line in run("get", "cert", "-o", "wide").output.splitlines())
+    assert head == ["KIND", "NAME", "ISSUER", "STATE", "EXPIRES", "FOR", "SERIAL", "NOT-BEFORE", "NOT-AFTER"]
+    assert row[-6:-2] == ["Valid", "60m", "spiffe://mesh.local/ns/default/sa/web", "1f"]
+    assert row[-2:] == ["1970-01-01T00:00:00Z", "1970-01-01T02:00:00Z"]
     assert "Identity: spiffe://mesh.local/ns/default/sa/web, Valid, for 60m more (from files)" in run("status").output
     assert run("status").exit_code == 0
     view.identity_status = make_identity_status(problem="the key is gone")

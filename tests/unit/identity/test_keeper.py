@@ -1,4 +1,4 @@
-"""The keeper: the last good identity stays, trouble is said once, and expiry in good time."""
+"""The keeper: the last good identity stays, and trouble is said once."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def kept() -> AsyncIterator[Kept]:
     made = Kept()
     yield made
     made.keeper.configure(None)
-    await made.keeper._tasks.cancel()
+    await made.keeper.stop()
 
 
 async def test_nothing_is_configured(kept: Kept) -> None:
@@ -116,17 +116,15 @@ async def test_trouble_leaves_the_last_good_one_and_is_said_once(kept: Kept) -> 
     assert kept.reasons()[-1] == "IdentityRecovered"
 
 
-async def test_expiry_is_said_in_good_time_and_once(kept: Kept) -> None:
+async def test_trouble_after_the_end_says_so(kept: Kept) -> None:
     emit = await kept.configured()
     emit(CA.identity("web", starts_in=0, lasts=10 * HOUR))
-    for hours, expected in ((7, []), (1.5, ["CertificateExpiresSoon"]), (1, []), (1, ["CertificateExpired"])):
-        kept.events.clear()
-        kept.clock.advance(hours * HOUR)
-        kept.keeper.look_at_clock()
-        kept.keeper.look_at_clock()
-        assert kept.reasons() == expected
+    kept.clock.advance(11 * HOUR)
     emit(Trouble("no CA answers"))
-    assert "has expired" in kept.events[-1].message
+    assert "has expired, and peers refuse it" in kept.events[-1].message
+    status = kept.keeper.status()
+    assert status is not None
+    assert status.certificates[0].state is CertificateState.EXPIRED
 
 
 async def test_another_source_takes_over_when_it_has_something(kept: Kept) -> None:
@@ -153,12 +151,9 @@ async def test_equal_settings_change_nothing_and_none_end_the_identity(kept: Kep
     assert kept.keeper.identity.value is None
 
 
-async def test_running_ends_the_source_with_itself(kept: Kept) -> None:
+async def test_stopping_ends_the_source(kept: Kept) -> None:
     await kept.configured()
-    running = asyncio.get_running_loop().create_task(kept.keeper.run())
-    await asyncio.sleep(0)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    await kept.keeper.stop()
     assert kept.sources[0].ended
 
 

@@ -84,8 +84,8 @@ def make_input(**fields: Any) -> MetricsInput:
             up=True,
             changes=3,
             failures=2,
-            expirations={("Identity", "spiffe://mesh.local/ns/default/sa/web", 'CN=a "CA"', "1f"): 1_800_000_000},
         ),
+        "expirations": {("Identity", "spiffe://mesh.local/ns/default/sa/web", 'CN=a "CA"', "1f"): 1_800_000_000},
         "dns": DNSReport(
             address=SocketAddress("127.0.0.1", 15053),
             listening=True,
