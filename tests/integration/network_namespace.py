@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +48,18 @@ class NodeProxy(ProxyProcess):
         if status == "000":
             raise ConnectionRefusedError(f"nothing answers on {self.admin}")
         return int(status), body
+
+
+@contextmanager
+def resolv_conf(node: Node, text: str) -> Iterator[None]:
+    """What programs of the node find as ``/etc/resolv.conf`` (ip-netns(8)) while the body runs."""
+    directory = Path("/etc/netns") / node.namespace
+    directory.mkdir(parents=True)
+    try:
+        (directory / "resolv.conf").write_text(text)
+        yield
+    finally:
+        shutil.rmtree(directory)
 
 
 @asynccontextmanager

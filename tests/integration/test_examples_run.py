@@ -77,6 +77,20 @@ async def test_redis(proxy: ProxyProcess, tmp_path: Path) -> None:
         assert await output_of("redis-cli", "-h", service.host, "ping") == "PONG\n"
 
 
+async def test_dns(proxy: ProxyProcess) -> None:
+    require("dig")
+    server, service = SocketAddress("127.0.0.1", 15053), SocketAddress("127.96.0.60", 8080)
+    prepare_example(proxy, "dns", service, server)
+    await _start(proxy)
+    question = ("dig", f"@{server.host}", "-p", str(server.port), "+short", "+time=5")
+    assert await output_of(*question, "web.default.svc.cluster.local") == "127.96.0.60\n"
+    assert await output_of(*question, "search") == "web.default.svc.cluster.local.\n127.96.0.60\n"
+    ports = await output_of(*question, "_postgres._tcp.db.prod.svc.cluster.local", "SRV")
+    assert sorted(ports.splitlines()) == [f"0 100 5432 db-{number}.db.prod.svc.cluster.local." for number in (0, 1)]
+    status, text = await proxy.meshproxy("dns", "lookup", "web")
+    assert (status, "Service default/web: its virtual IP" in text) == (0, True)
+
+
 async def test_dns_udp(proxy: ProxyProcess, tmp_path: Path) -> None:
     require("dnsmasq", "dig")
     service = SocketAddress("127.96.0.53", 5353)
