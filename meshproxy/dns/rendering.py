@@ -21,13 +21,19 @@ from dns.rdtypes.IN.AAAA import AAAA
 from dns.rdtypes.IN.SRV import SRV
 
 from meshproxy.dns import names
-from meshproxy.dns.query import Query, respond
+from meshproxy.dns.query import HEADER_SIZE, Query, respond
 from meshproxy.dns.zone import Local, Record, Zone
 
-MAX_RECORDS = 1000
-"""In one answer: more are no use to a client, and 65,535 bytes hold 4,000 at best."""
+MAX_TURNS = 8
+"""Orders in which the addresses of a name are given."""
+MAX_TURNED = 4096
+"""Bytes of an answer that is kept in several orders."""
+_OWNER = b"\xc0\x0c"
+"""A pointer to the question's name."""
 _ADDRESS_SIZES = {"A": 16, "AAAA": 28}
 """Bytes of a record whose owner is a pointer (RFC 1035 §4.1.4)."""
+_RECORD = 12
+"""Bytes of another record, its content apart."""
 _FRAME = 12 + 4 + 11
 """Bytes of a header, the rest of a question, and an OPT record."""
 _REFRESH, _RETRY, _EXPIRE = 7200, 1800, 86400
@@ -48,18 +54,16 @@ def _srv(priority: str, weight: str, port: str, target: str) -> dns.rdata.Rdata:
     return SRV(_IN, dns.rdatatype.SRV, int(priority), int(weight), int(port), dns.name.from_text(target))
 
 
-def render(query: Query, found: Local, zone: Zone, chased: Iterable[dns.rrset.RRset] = (), *, turn: int = 0) -> bytes:
-    """The answer to `query`; `chased` is what an alias led to. `turn` rotates several records of one name."""
+def render(query: Query, found: Local, zone: Zone, chased: Iterable[dns.rrset.RRset] = ()) -> bytes:
+    """The answer to `query`; `chased` is what an alias led to."""
     response = respond(query.message, dns.rcode.NOERROR if found.exists else dns.rcode.NXDOMAIN)
     response.flags |= dns.flags.AA
-    records = _rotated(found.records, turn)[:MAX_RECORDS]
-    fitting = _fitting(query, records)
-    if fitting < len(records):
+    records = _fitting(query, found.records)
+    if len(records) < len(found.records):
         response.flags |= dns.flags.TC
-        records = records[:fitting]
     response.answer = [*rrsets(records, zone.ttl, query.name), *chased]
     if found.records:
-        response.additional = list(rrsets(found.additional[:MAX_RECORDS], zone.ttl, query.name))
+        response.additional = list(rrsets(_fitting(query, found.additional), zone.ttl, query.name))
     else:
         response.authority = [_soa(found.origin, zone)]
     return fit(response, query.limit)
@@ -75,18 +79,29 @@ def render_failure(query: Query, rcode: dns.rcode.Rcode) -> bytes:
     return respond(query.message, rcode).to_wire()
 
 
-def _rotated(records: Sequence[Record], turn: int) -> Sequence[Record]:
-    start = turn % len(records) if records else 0
-    return (*records[start:], *records[:start])
+def turns(query: Query, wire: bytes) -> tuple[bytes, ...]:
+    """`wire`, an answer to `query`, with its addresses in several orders, so that each comes first in its turn.
+
+    Addresses of one name are records of one size, which follow the question. Others have an order, or need none.
+    """
+    count, size = int.from_bytes(wire[6:8], "big"), _ADDRESS_SIZES.get(query.type, 0)
+    start = HEADER_SIZE + len(query.wire_name) + 4
+    end = start + count * size
+    owned = all(wire[place : place + 2] == _OWNER for place in range(start, end, size or 1))
+    if count < 2 or not size or not owned or len(wire) > MAX_TURNED:
+        return (wire,)
+    starts = (start + size * (turn * count // min(count, MAX_TURNS)) for turn in range(min(count, MAX_TURNS)))
+    return tuple(wire[:start] + wire[first:end] + wire[start:first] + wire[end:] for first in starts)
 
 
-def _fitting(query: Query, records: Sequence[Record]) -> int:
-    """How many of `records` fit, if they are addresses of one name; a client that sees TC asks again by TCP."""
-    size = _ADDRESS_SIZES.get(records[0].type) if records else None
-    if size is None:
-        return len(records)
-    room = query.limit - _FRAME - sum(len(each) + 1 for each in query.name.labels)
-    return min(len(records), max(0, room // size))
+def _fitting(query: Query, records: Sequence[Record]) -> Sequence[Record]:
+    """The first of `records`, as many as may fit. A client that sees TC asks again by TCP."""
+    room = query.limit - _FRAME - len(query.wire_name)
+    for index, record in enumerate(records):
+        room -= _ADDRESS_SIZES.get(record.type) or _RECORD + len(record.data)
+        if room < 0:
+            return records[:index]
+    return records
 
 
 def rrsets(records: Iterable[Record], ttl: int, asked: dns.name.Name | None = None) -> Iterator[dns.rrset.RRset]:

@@ -13,11 +13,9 @@ from meshproxy.dns import names
 from meshproxy.dns.forwarded import Forwarded, MalformedAnswer
 from meshproxy.dns.forwarder import Failure, Forwarder, Question
 from meshproxy.dns.query import Query
-from meshproxy.dns.rendering import render, render_failure, rrsets
+from meshproxy.dns.rendering import render, render_failure, rrsets, turns
 from meshproxy.dns.zone import Local, Zone
 
-MAX_TURNS = 8
-"""Orders in which the records of one name are given."""
 MAX_ALIASES = 8
 """External names in a row that are followed."""
 FOR_EVER = float("inf")
@@ -68,9 +66,9 @@ class Resolver:
     # -- ours ----------------------------------------------------------------------------
 
     def _local(self, query: Query, found: Local) -> Answer:
-        turns = min(len(found.records), MAX_TURNS) or 1
-        replies = tuple(render(query, found, self.zone, turn=turn) for turn in range(turns))
-        return Answer(replies, "NOERROR" if found.exists else "NXDOMAIN", FOR_EVER)
+        return Answer(
+            turns(query, render(query, found, self.zone)), "NOERROR" if found.exists else "NXDOMAIN", FOR_EVER
+        )
 
     async def _chased(self, query: Query, found: Local) -> Answer:
         """An external name, and what it leads to: another name of ours, or an upstream's answer."""

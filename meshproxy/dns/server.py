@@ -107,6 +107,7 @@ class DNSServer:
     def health_changed(self, clusters: Iterable[str]) -> None:
         """Endpoints of `clusters` may, or may not, be used from now on."""
         if not self._resolver.zone.headless_clusters.isdisjoint(clusters):
+            self._resolver.zone.health_changed()
             self._forget_answers()
 
     async def run(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_address
+from itertools import islice
 from typing import NamedTuple
 
 from meshproxy.base.stable_hash import stable_hash
@@ -14,6 +15,10 @@ from meshproxy.snapshot.model import DNSSettings, Endpoint, ServicePortView, Ser
 
 SCHEMA_VERSION = "1.1.0"
 """Of Kubernetes DNS-Based Service Discovery."""
+MAX_RECORDS = 1000
+"""In one answer: more are no use to a client, and 65,535 bytes hold 4,000 addresses at best."""
+MAX_ADDITIONAL = 100
+"""Targets whose addresses come with them; they are a help only (RFC 2782)."""
 SRV_PRIORITY, SRV_WEIGHT = 0, 100
 
 Usable = Callable[[str, str], bool]
@@ -47,8 +52,16 @@ class Local(NamedTuple):
     service: ServiceKey | None = None
 
 
+class _Hosts(NamedTuple):
+    """The endpoints of a headless Service that are ready, also by their labels, and how many there are in `all`."""
+
+    addresses: list[str]
+    named: dict[str, list[str]]
+    all: int
+
+
 class Zone:
-    """A snapshot's names under the domain of `settings`. `usable` is asked at each lookup: health changes."""
+    """A snapshot's names under the domain of `settings`; `health_changed` says that `usable` has other answers."""
 
     def __init__(self, snapshot: Snapshot, settings: DNSSettings, usable: Usable) -> None:
         self.domain = names.labels_of(settings.domain)
@@ -71,6 +84,10 @@ class Zone:
             each.cluster: each.endpoints for each in snapshot.assignments if each.cluster in self.headless_clusters
         }
         self._owners = self._owners_of_addresses()
+        self._known_hosts: dict[ServiceKey, _Hosts] = {}
+
+    def health_changed(self) -> None:
+        self._known_hosts.clear()
 
     def says_the_same_as(self, other: Zone) -> bool:
         """Whether every question has the same answer, health apart."""
@@ -148,9 +165,9 @@ class Zone:
         if service.external_name:
             return self._external(service, asked, owner, kind)
         if service.headless:
-            everything = self._hosts(service)
-            what = f"it is headless: {sum(everything.values())} of {len(everything)} endpoints are ready and healthy"
-            addresses = [address for address in everything if everything[address]]
+            hosts = self._hosts(service)
+            addresses = hosts.addresses[:MAX_RECORDS]
+            what = f"it is headless: {len(hosts.addresses)} of {hosts.all} endpoints are ready and healthy"
         else:
             addresses = list(service.cluster_ips)
             what = "its virtual IP" if len(addresses) == 1 else "its virtual IPs"
@@ -168,7 +185,7 @@ class Zone:
         rest, origin = asked.rest, asked.origin
         if rest[-1].startswith("_"):
             return self._of_port(service, asked, labels, kind)
-        addresses = self._named_hosts(service).get(rest[0], []) if len(rest) == 1 else []
+        addresses = self._hosts(service).named.get(rest[0], []) if len(rest) == 1 else []
         if not addresses:
             reason = f"{_label(service)} has no endpoint {'.'.join(rest)} that is ready and healthy"
             if not service.headless:
@@ -182,7 +199,7 @@ class Zone:
         """Whether `rest` means something below `service`."""
         if rest[-1].startswith("_"):
             return len(rest) <= 2 and any(_matches(port, rest) for port in service.ports)
-        return len(rest) == 1 and service.headless and rest[0] in self._named_hosts(service)
+        return len(rest) == 1 and service.headless and rest[0] in self._hosts(service).named
 
     # -- ports (SRV) ---------------------------------------------------------------------
 
@@ -195,7 +212,7 @@ class Zone:
             return Local(reason, origin, exists=False)
         if len(asked.rest) == 1:
             return Local(f"it is no port of {_label(service)}; ask _{port.name}.{names.text_of(labels)}", origin)
-        targets = list(self._srv_targets(service, port))
+        targets = list(islice(self._srv_targets(service, port), MAX_RECORDS))
         records = (
             Record(names.text_of(labels), "SRV", f"{priority} {weight} {number} {target}")
             for priority, weight, number, target, _ in targets
@@ -204,7 +221,8 @@ class Zone:
         found = _of_type(reason, origin, kind, *dict.fromkeys(records))
         if not found.records:
             return found
-        additional = (Record(target, _type_of(address), address) for *_, target, address in targets)
+        helped = targets[:MAX_ADDITIONAL]
+        additional = (Record(target, _type_of(address), address) for *_, target, address in helped)
         return found._replace(additional=tuple(dict.fromkeys(additional)))
 
     def _srv_targets(self, service: ServiceView, port: ServicePortView) -> Iterator[tuple[int, int, int, str, str]]:
@@ -233,26 +251,28 @@ class Zone:
         panics = cluster in self._panics and not any(ready for _, ready in found)
         return [(each, True) for each in there] if panics else found
 
-    def _hosts(self, service: ServiceView) -> dict[str, bool]:
-        """By address, whether it is ready: on every port that it has."""
-        hosts = {each.address.host: True for each in service.hosts}
+    def _hosts(self, service: ServiceView) -> _Hosts:
+        """What there is of a headless Service now; an endpoint must be ready on every port that it has."""
+        key = (service.namespace, service.name)
+        known = self._known_hosts.get(key)
+        if known is None:
+            known = self._known_hosts[key] = self._find_hosts(service)
+        return known
+
+    def _find_hosts(self, service: ServiceView) -> _Hosts:
+        ready = {each.address.host: True for each in service.hosts}
+        labels = {each.address.host: _host(each) for each in service.hosts}
         for port in service.ports:
             for cluster in self._clusters_of(service, port):
-                for endpoint, ready in self._readiness(cluster):
+                for endpoint, is_ready in self._readiness(cluster):
                     host = endpoint.address.host
-                    hosts[host] = ready and hosts.get(host, True)
-        return hosts
-
-    def _named_hosts(self, service: ServiceView) -> dict[str, list[str]]:
-        """The addresses of ready endpoints by the label of each."""
-        if not service.headless:
-            return {}
-        hosts = self._hosts(service)
-        named: defaultdict[str, set[str]] = defaultdict(set)
-        for endpoint in self._all_endpoints(service):
-            if hosts.get(endpoint.address.host):
-                named[_host(endpoint)].add(endpoint.address.host)
-        return {name: sorted(addresses) for name, addresses in named.items()}
+                    ready[host] = is_ready and ready.get(host, True)
+                    labels[host] = _host(endpoint)
+        named: defaultdict[str, list[str]] = defaultdict(list)
+        for host, label in labels.items():
+            if ready[host]:
+                named[label].append(host)
+        return _Hosts([host for host in ready if ready[host]], dict(named), len(ready))
 
     def _all_endpoints(self, service: ServiceView) -> Iterator[Endpoint]:
         yield from service.hosts

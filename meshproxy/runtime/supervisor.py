@@ -166,9 +166,9 @@ class Supervisor:
         self._materials.configure(self._control_plane.materials, snapshot.tls_files)
         self._bind()
         self._health.apply(snapshot)
-        self._dns.apply(snapshot)
         for worker, target, reset in publishes:
             self._pool.publish(worker, target, reset=reset)
+        self._dns.apply(snapshot)
 
     def _listed(self) -> Iterator[Listed]:
         """Every certificate that is in force."""

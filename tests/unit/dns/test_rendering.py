@@ -10,21 +10,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshproxy.dns.query import Query
-from meshproxy.dns.rendering import render
+from meshproxy.dns.rendering import render, turns
 from meshproxy.dns.zone import Local, Record
 from tests.support.dns import lines, make_query, make_zone
 
 ZONE = make_zone()
 
 
-def answer_to(query: Query, turn: int = 0) -> dns.message.Message:
+def answer_to(query: Query) -> dns.message.Message:
     found = ZONE.answer(query.labels, query.type)
     assert found is not None
-    return read(query, found, turn)
+    return read(query, found)
 
 
-def read(query: Query, found: Local, turn: int = 0) -> dns.message.Message:
-    wire = render(query, found, ZONE, turn=turn)
+def read(query: Query, found: Local) -> dns.message.Message:
+    wire = render(query, found, ZONE)
     assert len(wire) <= query.limit
     return dns.message.from_wire(wire)
 
@@ -94,14 +94,51 @@ def test_what_does_not_fit_is_cut_off_and_said(kind: str, edns: int, fitting: in
 
 
 def test_tcp_carries_many() -> None:
-    message = read(make_query("web", tcp=True), many(1500))
+    message = read(make_query("web", tcp=True), many(1000))
     assert not message.flags & dns.flags.TC
     assert len(lines(message.answer)) == 1000
 
 
-def test_records_take_turns() -> None:
-    firsts = [lines(read(make_query("web"), many(3), turn).answer)[0] for turn in range(4)]
-    assert [first.rpartition(".")[2] for first in firsts] == ["0", "1", "2", "0"]
+def test_ports_that_do_not_fit() -> None:
+    name = "_x._tcp.db.shop.svc.cluster.local."
+    srv = tuple(Record(name, "SRV", f"0 100 1 host-{number}.db.shop.svc.cluster.local.") for number in range(90))
+    message = read(make_query(name, "SRV", edns=0), Local("", (), srv))
+    assert message.flags & dns.flags.TC
+    assert 10 < len(lines(message.answer)) < 90
+
+
+def orders(query: Query, found: Local) -> list[list[str]]:
+    wires = turns(query, render(query, found, ZONE))
+    return [[str(each) for each in dns.message.from_wire(wire).answer[0]] for wire in wires]
+
+
+@pytest.mark.parametrize("kind", ["A", "AAAA"])
+@pytest.mark.parametrize("edns", [-1, 0])
+def test_each_address_comes_first_in_its_turn(kind: str, edns: int) -> None:
+    found = orders(make_query("web", kind, edns=edns), many(3, kind=kind))
+    first, second, third = found[0]
+    assert found == [[first, second, third], [second, third, first], [third, first, second]]
+
+
+def test_many_addresses_take_a_few_turns() -> None:
+    found = orders(make_query("web", edns=0), many(40))
+    assert [order[0] for order in found] == [f"10.0.0.{number}" for number in range(0, 40, 5)]
+    assert {frozenset(order) for order in found} == {frozenset(found[0])}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("web", "A"), ("_pg._tcp.db.shop", "SRV"), ("ext", "A"), ("both.shop", "ANY")]
+)
+def test_what_has_one_order(name: str, kind: str) -> None:
+    query = make_query(name, kind)
+    found = ZONE.answer(query.labels, kind)
+    assert found is not None
+    wire = render(query, found, ZONE)
+    assert turns(query, wire) == (wire,)
+
+
+def test_a_large_answer_is_kept_once() -> None:
+    assert len(orders(make_query("web", tcp=True), many(1000))) == 1
 
 
 @settings(max_examples=60, deadline=None)
