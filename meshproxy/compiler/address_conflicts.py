@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.compiler.diagnostics import Diagnostics
+from meshproxy.compiler.inbound import OWNER as INBOUND_OWNER
 from meshproxy.compiler.ingresses import OWNER as INGRESS_OWNER
 from meshproxy.compiler.proxy_settings import Environment
 from meshproxy.resources import Gateway, Proxy, Service
@@ -33,6 +34,7 @@ def check_addresses(
             places[f"Gateway/{resource.key}"] = _Place(resource, "spec.listeners")
         elif isinstance(resource, Proxy):
             places.setdefault(INGRESS_OWNER, _Place(resource, "spec.ingress.address"))
+            places.setdefault(INBOUND_OWNER, _Place(resource, "spec.inbound.address"))
     owners: dict[tuple[SocketAddress, Transport], Listener] = {}
     for listener in listeners:
         place = places[listener.service]

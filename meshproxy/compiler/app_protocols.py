@@ -8,20 +8,33 @@ from meshproxy.snapshot.model import Protocol
 
 _HTTP = frozenset({"http", "kubernetes.io/ws"})
 """An IANA service name, and Kubernetes' own for WebSocket over cleartext (KEP-3726)."""
+_HTTPS = frozenset({"https", "wss", "kubernetes.io/wss"})
 _NOT_PLAIN_HTTP1 = frozenset(
     {"https", "tls", "ssl", "wss", "kubernetes.io/wss", "h2c", "http2", "kubernetes.io/h2c", "grpc", "grpcs", "h2"}
 )
 
 
-def protocol_of(port: ServicePort, *, routed: bool) -> Protocol:
-    """A port with routes is HTTP whatever it says; without a word, a TCP port's first bytes decide."""
+def protocol_of(port: ServicePort, *, routed: bool, secured: bool = False) -> Protocol:
+    """A port with routes is HTTP whatever it says; without a word, a TCP port's first bytes decide.
+
+    Clients of one that is `secured`, so that its endpoints are asked in TLS, speak what is inside.
+    """
     if port.protocol is not TransportProtocol.TCP:
         return Protocol.TCP
-    if routed or (port.app_protocol or "").lower() in _HTTP:
+    if routed or (secured and (port.app_protocol or "").lower() in _HTTPS):
         return Protocol.HTTP
-    return Protocol.TCP if port.app_protocol else Protocol.AUTO
+    return protocol_of_name(port.app_protocol)
 
 
-def is_unspoken(port: ServicePort) -> bool:
-    """Whether requests in clear HTTP/1.1 are certainly not what the port expects."""
+def protocol_of_name(app_protocol: str | None) -> Protocol:
+    """What is spoken on a TCP port by its `appProtocol`."""
+    if (app_protocol or "").lower() in _HTTP:
+        return Protocol.HTTP
+    return Protocol.TCP if app_protocol else Protocol.AUTO
+
+
+def is_unspoken(port: ServicePort, *, secured: bool = False) -> bool:
+    """Whether requests in HTTP/1.1, in clear or `secured`, are certainly not what the port expects."""
+    if secured and (port.app_protocol or "").lower() in _HTTPS | {"tls", "ssl"}:
+        return False
     return (port.app_protocol or "").lower() in _NOT_PLAIN_HTTP1

@@ -11,6 +11,7 @@ from meshproxy.compiler.app_protocols import is_unspoken
 from meshproxy.compiler.diagnostics import Diagnostics
 from meshproxy.compiler.reference_grants import GrantIndex
 from meshproxy.compiler.services import cluster_name
+from meshproxy.compiler.upstream_tls import UpstreamTLSIndex
 from meshproxy.resources import HTTPRoute, Ingress, Service, TLSRoute
 from meshproxy.resources.http_route import BackendObjectReference
 from meshproxy.resources.ingress import IngressServiceBackend
@@ -32,10 +33,15 @@ class BackendIndex:
     """Every Service that can be referred to. What is refused is said, and said what would be right."""
 
     def __init__(
-        self, services: Mapping[NamespacedName, Service], grants: GrantIndex, diagnostics: Diagnostics
+        self,
+        services: Mapping[NamespacedName, Service],
+        grants: GrantIndex,
+        tls: UpstreamTLSIndex,
+        diagnostics: Diagnostics,
     ) -> None:
         self._services = services
         self._grants = grants
+        self._tls = tls
         self._diagnostics = diagnostics
         self._names: dict[str, list[str]] = defaultdict(list)
         for key in services:
@@ -66,6 +72,10 @@ class BackendIndex:
             return Target(label, problem=problem)
         requests = route.kind != "TLSRoute"
         return self._in_service(route, key, label, field, consequence, number=ref.port, requests=requests)
+
+    def secures(self, service: Service, port: ServicePort) -> bool:
+        """Whether requests to the port's endpoints go in ordinary TLS."""
+        return self._tls.secures(service, port)
 
     def of_ingress(self, ingress: Ingress, ref: IngressServiceBackend, field: str) -> Target:
         """Where an Ingress' backend leads; its Services are of its own namespace."""
@@ -100,7 +110,10 @@ class BackendIndex:
             hint = "; write a Service with an EndpointSlice or Workloads"
             self._warn(referrer, f"{field}.name", problem + hint, consequence)
             return Target(label, problem=problem)
-        port, problem = _port_of(service, number, port_name, requests=requests)
+        port, problem = _port_of(service, number, port_name)
+        if port is not None and requests and is_unspoken(port, secured=self.secures(service, port)):
+            speaks = f"port {port.port} of {service.label} speaks {port.app_protocol}"
+            problem, port = f"{speaks}, which {_what_it_takes(port)}", None
         if port is None:
             self._warn(referrer, f"{field}.port", problem, consequence)
             return Target(label, problem=problem)
@@ -115,10 +128,14 @@ def _label(key: NamespacedName, port: int | str | None, namespace: str) -> str:
     return name if port is None else f"{name}:{port}"
 
 
-def _port_of(
-    service: Service, number: int | None, name: str | None, *, requests: bool
-) -> tuple[ServicePort | None, str]:
-    """The TCP port of that number or name, for `requests` or any bytes, or None and what is wrong."""
+def _what_it_takes(port: ServicePort) -> str:
+    if is_unspoken(port, secured=True):
+        return "is not supported yet"
+    return "takes a TrafficPolicy with tls, or a BackendTLSPolicy"
+
+
+def _port_of(service: Service, number: int | None, name: str | None) -> tuple[ServicePort | None, str]:
+    """The TCP port of that number or name, or None and what is wrong."""
     if number is None and not name:
         return None, f"needs a port of {service.label}: {_ports(service)}"
     found = [port for port in service.spec.ports if (port.port == number if number is not None else port.name == name)]
@@ -128,8 +145,6 @@ def _port_of(
     port = next((port for port in found if port.protocol is Protocol.TCP), None)
     if port is None:
         return None, f"port {found[0].port} of {service.label} is UDP, which carries no HTTP/1.1"
-    if requests and is_unspoken(port):
-        return None, f"port {port.port} of {service.label} speaks {port.app_protocol}, which is not supported yet"
     return port, ""
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from meshproxy.base.errors import Finding
+from meshproxy.base.names import NamespacedName
 from meshproxy.base.stable_hash import content_version
 from meshproxy.compiler import node_ports, virtual_ips
 from meshproxy.compiler.address_conflicts import check_addresses
@@ -15,14 +16,17 @@ from meshproxy.compiler.authorization import AuthorizationIndex
 from meshproxy.compiler.diagnostics import Diagnostics
 from meshproxy.compiler.endpoint_slices import EndpointIndex
 from meshproxy.compiler.http_policies import http_listener
+from meshproxy.compiler.inbound import compile_inbound
 from meshproxy.compiler.policies import PolicyIndex
 from meshproxy.compiler.proxy_settings import DEFAULT_PROXY, environment_of, settings_of
 from meshproxy.compiler.reference_grants import GrantIndex
-from meshproxy.compiler.request_routing import route_requests
+from meshproxy.compiler.request_routing import Indexes, route_requests
 from meshproxy.compiler.services import Context, Parts, compile_service
 from meshproxy.compiler.tls_materials import MaterialIndex
+from meshproxy.compiler.upstream_tls import UpstreamTLSIndex
 from meshproxy.resources import (
     AuthorizationPolicy,
+    BackendTLSPolicy,
     ConfigMap,
     Endpoints,
     EndpointSlice,
@@ -68,18 +72,15 @@ def compile_resources(
     endpoints = EndpointIndex(
         workloads, _of_kind(everything, EndpointSlice), _of_kind(everything, Endpoints), diagnostics
     )
-    gateways = {gateway.key: gateway for gateway in _of_kind(everything, Gateway)}
-    authorizations = AuthorizationIndex(_of_kind(everything, AuthorizationPolicy), services, gateways, diagnostics)
-    grants = GrantIndex(_of_kind(everything, ReferenceGrant))
-    materials = MaterialIndex([*_of_kind(everything, Secret), *_of_kind(everything, ConfigMap)], grants, diagnostics)
+    policies = PolicyIndex(_of_kind(everything, TrafficPolicy), services, diagnostics)
+    indexes = _indexes(everything, services, policies, diagnostics, has_identity=settings.identity is not None)
     routed = route_requests(
         everything,
         services,
         namespace=settings.namespace,
         ingress=environment.ingress,
         http=http_listener(None, proxy),
-        authorizations=authorizations,
-        materials=materials,
+        indexes=indexes,
         diagnostics=diagnostics,
     )
     context = Context(
@@ -87,18 +88,23 @@ def compile_resources(
         environment=environment,
         virtual_ips=virtual_ips.allocate(services.values(), environment, diagnostics),
         node_ports=node_ports.allocate(services.values(), diagnostics),
-        policies=PolicyIndex(_of_kind(everything, TrafficPolicy), services, diagnostics),
+        policies=policies,
         endpoints=endpoints,
+        tls=indexes.tls,
         diagnostics=diagnostics,
         tables=routed.by_port,
-        authorizations=authorizations,
+        authorizations=indexes.authorizations,
     )
     parts = Parts()
     for service in services.values():
         compile_service(service, context, parts)
     for orphan in endpoints.orphans(services):
         diagnostics.warning(orphan, "metadata", "there is no Service for it; it does nothing")
-    listeners = tuple(sorted((*parts.listeners.values(), *routed.listeners), key=lambda listener: listener.name))
+    inbound = compile_inbound(proxy, services, http_listener(None, proxy), indexes.authorizations, diagnostics)
+    everywhere = (*parts.listeners.values(), *routed.listeners, *inbound.listeners)
+    listeners = tuple(sorted(everywhere, key=lambda listener: listener.name))
+    parts.clusters.update(inbound.clusters)
+    parts.assignments.update((each.cluster, each.endpoints) for each in inbound.assignments)
     check_addresses(listeners, environment, (*everything, proxy), diagnostics)
     views = _workload_views(workloads, parts, sources or {})
     snapshot = Snapshot(
@@ -108,13 +114,33 @@ def compile_resources(
         clusters=tuple(parts.clusters[name] for name in sorted(parts.clusters)),
         assignments=parts.sorted_assignments(),
         route_tables=routed.tables,
-        authorizations=authorizations.made(),
-        tls_files=materials.files,
+        authorizations=indexes.authorizations.made(),
+        tls_files=indexes.materials.files,
         services=tuple(parts.views),
         workloads=views,
     )
     version = content_version(msgspec.msgpack.encode(snapshot))
-    return Compiled(msgspec.structs.replace(snapshot, version=version), diagnostics.findings(), materials.materials)
+    whole = msgspec.structs.replace(snapshot, version=version)
+    return Compiled(whole, diagnostics.findings(), indexes.materials.materials)
+
+
+def _indexes(
+    everything: Sequence[Resource],
+    services: Mapping[NamespacedName, Service],
+    policies: PolicyIndex,
+    diagnostics: Diagnostics,
+    *,
+    has_identity: bool,
+) -> Indexes:
+    gateways = {gateway.key: gateway for gateway in _of_kind(everything, Gateway)}
+    grants = GrantIndex(_of_kind(everything, ReferenceGrant))
+    materials = MaterialIndex([*_of_kind(everything, Secret), *_of_kind(everything, ConfigMap)], grants, diagnostics)
+    backends = _of_kind(everything, BackendTLSPolicy)
+    return Indexes(
+        AuthorizationIndex(_of_kind(everything, AuthorizationPolicy), services, gateways, diagnostics),
+        materials,
+        UpstreamTLSIndex(policies, backends, services, materials, diagnostics, has_identity=has_identity),
+    )
 
 
 def _of_kind(resources: Iterable[Resource], kind: type[R]) -> list[R]:

@@ -36,6 +36,7 @@ class Candidate(NamedTuple):
     serving: bool
     terminating: bool
     for_zones: tuple[str, ...] = ()
+    mesh_port: int | None = None
 
 
 class EndpointIndex:
@@ -118,6 +119,7 @@ class EndpointIndex:
                     ready=spec.ready and not spec.terminating,
                     serving=serving,
                     terminating=spec.terminating,
+                    mesh_port=spec.mesh.port if spec.mesh is not None else None,
                 )
 
     def _from_slices(self, service: Service, port: ServicePort) -> Iterator[Candidate]:

@@ -11,9 +11,10 @@ from meshproxy.base.stable_hash import stable_hash
 from meshproxy.compiler.backends import ANSWERED_500, BackendIndex
 from meshproxy.compiler.diagnostics import Diagnostics
 from meshproxy.compiler.filters import filters_of
-from meshproxy.resources import HTTPRoute
+from meshproxy.resources import HTTPRoute, Service
 from meshproxy.resources import http_route as resources
 from meshproxy.resources.http_route import CookieLifetime, MatchType, PathMatchType
+from meshproxy.resources.service import ServicePort
 from meshproxy.snapshot.routes import (
     Backend,
     Filters,
@@ -42,6 +43,10 @@ class HTTPRouteRules:
         self._backends = backends
         self._diagnostics = diagnostics
         self._known: dict[tuple[NamespacedName, bool], tuple[Rule, ...]] = {}
+
+    def secures(self, service: Service, port: ServicePort) -> bool:
+        """See `BackendIndex.secures`."""
+        return self._backends.secures(service, port)
 
     def of(self, route: HTTPRoute, *, with_grants: bool) -> tuple[Rule, ...]:
         """`route`'s rules for any hostname; `with_grants`: see `BackendIndex.of_route`."""

@@ -45,7 +45,7 @@ def attach_to_services(
     """The table of each Service port that has one. `routes` come in order of precedence; `namespace` is the Proxy's."""
     attached: dict[PortKey, _Attached] = defaultdict(lambda: _Attached({}, {}))
     for route in routes:
-        for service, index in _parent_ports(route, services, diagnostics):
+        for service, index in _parent_ports(route, services, rules, diagnostics):
             port = attached[service.key, index]
             if route.metadata.namespace == service.metadata.namespace:
                 port.producers[route.key] = route
@@ -62,7 +62,7 @@ def attach_to_services(
 
 
 def _parent_ports(
-    route: HTTPRoute, services: Mapping[NamespacedName, Service], diagnostics: Diagnostics
+    route: HTTPRoute, services: Mapping[NamespacedName, Service], rules: HTTPRouteRules, diagnostics: Diagnostics
 ) -> Iterator[tuple[Service, int]]:
     for number, parent in enumerate(route.spec.parent_refs):
         if not parent.is_service:
@@ -84,7 +84,7 @@ def _parent_ports(
             _say_what_is_wrong(route, field, service, parent, diagnostics)
         for index in ports:
             port = service.spec.ports[index]
-            if is_unspoken(port):
+            if is_unspoken(port, secured=rules.secures(service, port)):
                 message = (
                     f"port {port.port} of {service.label} speaks {port.app_protocol}: no request can be read there"
                 )

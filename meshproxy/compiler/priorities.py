@@ -68,4 +68,5 @@ def endpoint_of(candidate: Candidate, priority: int) -> Endpoint:
         hostname=candidate.hostname,
         service_account=candidate.service_account,
         terminating=candidate.terminating,
+        mesh_port=candidate.mesh_port,
     )

@@ -18,11 +18,20 @@ from meshproxy.compiler.ingresses import add_ingresses
 from meshproxy.compiler.mesh_routes import PortKey, attach_to_services
 from meshproxy.compiler.seniority import seniority
 from meshproxy.compiler.tls_materials import MaterialIndex
+from meshproxy.compiler.upstream_tls import UpstreamTLSIndex
 from meshproxy.resources import Gateway, HTTPRoute, Ingress, IngressClass, Service, TLSRoute
 from meshproxy.resources.meta import Resource
 from meshproxy.snapshot.http import HTTPListener
 from meshproxy.snapshot.model import Listener
 from meshproxy.snapshot.routes import RouteTable
+
+
+class Indexes(NamedTuple):
+    """What is looked up of other resources."""
+
+    authorizations: AuthorizationIndex
+    materials: MaterialIndex
+    tls: UpstreamTLSIndex
 
 
 class Routed(NamedTuple):
@@ -40,8 +49,7 @@ def route_requests(
     namespace: str,
     ingress: SocketAddress,
     http: HTTPListener,
-    authorizations: AuthorizationIndex,
-    materials: MaterialIndex,
+    indexes: Indexes,
     diagnostics: Diagnostics,
 ) -> Routed:
     """`namespace` is the Proxy's, for consumer routes; `ingress` is where Ingresses are served.
@@ -50,12 +58,12 @@ def route_requests(
     """
     resources = tuple(resources)
     routes = sorted((each for each in resources if isinstance(each, HTTPRoute)), key=seniority)
-    backends = BackendIndex(services, materials.grants, diagnostics)
+    backends = BackendIndex(services, indexes.materials.grants, indexes.tls, diagnostics)
     rules = HTTPRouteRules(backends, diagnostics)
     by_port = attach_to_services(routes, services, namespace, rules, diagnostics)
     edges: Edges = {}
     opened = (each for each in resources if isinstance(each, Gateway))
-    gateways = open_gateways(opened, edges, authorizations, materials, diagnostics)
+    gateways = open_gateways(opened, edges, indexes.authorizations, indexes.materials, diagnostics)
     attach_http_routes(routes, gateways, rules, diagnostics)
     tls_routes = sorted((each for each in resources if isinstance(each, TLSRoute)), key=seniority)
     attach_tls_routes(tls_routes, gateways, backends, diagnostics)

@@ -18,6 +18,7 @@ from meshproxy.compiler.node_ports import NodePorts
 from meshproxy.compiler.policies import PolicyIndex, apply_policy
 from meshproxy.compiler.priorities import not_ready, on_node, usable
 from meshproxy.compiler.proxy_settings import Environment
+from meshproxy.compiler.upstream_tls import UpstreamTLSIndex
 from meshproxy.compiler.virtual_ips import VirtualIPs, family_of, headless_families, is_headless
 from meshproxy.resources import Proxy, Service, Workload
 from meshproxy.resources.service import (
@@ -33,6 +34,7 @@ from meshproxy.snapshot.model import (
     Endpoint,
     Listener,
     ListenerRole,
+    Protocol,
     ServicePortView,
     ServiceView,
     Transport,
@@ -50,6 +52,7 @@ class Context:
     node_ports: NodePorts
     policies: PolicyIndex
     endpoints: EndpointIndex
+    tls: UpstreamTLSIndex
     diagnostics: Diagnostics
     tables: Mapping[tuple[NamespacedName, int], RouteTable]
     """By Service and index of its port."""
@@ -104,7 +107,12 @@ class _PortCompiler:
         self._context = context
         self._parts = parts
         self._policy = context.policies.of(service.key, self._port.name)
-        self._candidates = context.endpoints.candidates(service, self._port, workloads)
+        self._protocol = protocol_of(
+            self._port, routed=(service.key, index) in context.tables, secured=context.tls.secures(service, self._port)
+        )
+        found = context.endpoints.candidates(service, self._port, workloads)
+        security = context.tls.of(service, self._port, found, http=self._protocol is Protocol.HTTP)
+        self._candidates, self._tls = security.candidates, security.tls
         self._base_name = cluster_name(service, self._port)
         self._table = context.tables.get((service.key, index))
         self.not_ready = not_ready(self._candidates, service.spec)
@@ -161,6 +169,7 @@ class _PortCompiler:
             port_name=self._port.name or str(self._port.port),
             transport=Transport(self._port.protocol.value),
             affinity_timeout=timeout,
+            tls=self._tls,
         )
         return apply_policy(cluster, self._policy, self._context.diagnostics)
 
@@ -195,7 +204,7 @@ class _PortCompiler:
             transport=transport,
             cluster=cluster,
             routes=self._table.name if self._table is not None else "",
-            protocol=protocol_of(self._port, routed=self._table is not None),
+            protocol=self._protocol,
             http=http_listener(self._policy, self._context.proxy),
             service=str(self._service.key),
             port_name=self._port.name or str(self._port.port),

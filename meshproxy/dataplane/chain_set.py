@@ -15,11 +15,14 @@ class ChainSet:
     def __init__(self, chains: Iterable[Chain]) -> None:
         self._exact: dict[str, Chain] = {}
         self._wildcards: dict[str, Chain] = {}
+        self._beginnings: list[tuple[str, Chain]] = []
         self._by_name = {chain.chain.name: chain for chain in chains}
         for chain in self._by_name.values():
             for name in chain.chain.server_names:
                 if name.startswith("*."):
                     self._wildcards[name[1:]] = chain
+                elif name.endswith("*"):
+                    self._beginnings.append((name[:-1], chain))
                 else:
                     self._exact[name] = chain
 
@@ -28,7 +31,7 @@ class ChainSet:
         return self._by_name.get(name)
 
     def find(self, server_name: str) -> Chain | None:
-        """The most specific: exact, then the longest wildcard, then the one for everything else."""
+        """The most specific: exact, then the longest wildcard, then a beginning, then the one for everything else."""
         found = self._exact.get(server_name)
         if found is not None:
             return found
@@ -38,6 +41,9 @@ class ChainSet:
             if found is not None:
                 return found
             at = server_name.find(".", at + 1)
+        for beginning, chain in self._beginnings:
+            if server_name.startswith(beginning):
+                return chain
         return self._exact.get("")
 
     def drain(self) -> None:

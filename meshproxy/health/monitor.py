@@ -9,6 +9,8 @@ from functools import partial
 from itertools import islice
 from random import Random
 
+import msgspec
+
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.clock import Clock
 from meshproxy.base.events import EventSink
@@ -16,7 +18,7 @@ from meshproxy.health.cluster_health import ClusterHealth
 from meshproxy.health.prober import Prober, Target
 from meshproxy.health.schedule import Schedule
 from meshproxy.health.states import UNCHECKED, Ejections, EndpointHealth, HealthStatus
-from meshproxy.snapshot.model import Cluster, Endpoint, Snapshot
+from meshproxy.snapshot.model import Cluster, Endpoint, HealthCheck, Snapshot
 
 MAX_IN_FLIGHT = 100
 """Checks at once."""
@@ -191,6 +193,15 @@ def _targets(snapshot: Snapshot) -> dict[Key, Target]:
         check = checks[assignment.cluster]
         if check is not None:
             for endpoint in assignment.endpoints:
-                address = endpoint.address if check.port is None else SocketAddress(endpoint.address.host, check.port)
-                targets[assignment.cluster, endpoint.id] = Target(address, check)
+                targets[assignment.cluster, endpoint.id] = _target(endpoint, check)
     return targets
+
+
+def _target(endpoint: Endpoint, check: HealthCheck) -> Target:
+    """What is in the mesh cannot be asked in clear; a program there may listen on its loopback only."""
+    if check.port is not None:
+        return Target(SocketAddress(endpoint.address.host, check.port), check)
+    if endpoint.mesh_port is not None:
+        port = SocketAddress(endpoint.address.host, endpoint.mesh_port)
+        return Target(port, msgspec.structs.replace(check, http_path=None))
+    return Target(endpoint.address, check)

@@ -42,7 +42,6 @@ NOT_YET = frozenset(
         "GRPCRoute",
         "TCPRoute",
         "UDPRoute",
-        "BackendTLSPolicy",
         "BackendTrafficPolicy",
         "ListenerSet",
         "NetworkPolicy",

@@ -7,6 +7,7 @@ in `meshproxy.snapshot`, and `meshproxy.compiler` leads from one to the other.
 """
 
 from meshproxy.resources.authorization import AuthorizationPolicy
+from meshproxy.resources.backend_tls_policy import BackendTLSPolicy
 from meshproxy.resources.endpoints import Endpoints, EndpointSlice
 from meshproxy.resources.gateway import Gateway, GatewayClass
 from meshproxy.resources.http_route import HTTPRoute
@@ -30,6 +31,8 @@ KINDS: dict[tuple[str, str], type[Resource]] = {
     ("gateway.networking.k8s.io/v1", "Gateway"): Gateway,
     ("gateway.networking.k8s.io/v1", "GatewayClass"): GatewayClass,
     ("gateway.networking.k8s.io/v1", "TLSRoute"): TLSRoute,
+    ("gateway.networking.k8s.io/v1", "BackendTLSPolicy"): BackendTLSPolicy,
+    ("gateway.networking.k8s.io/v1alpha3", "BackendTLSPolicy"): BackendTLSPolicy,
     ("gateway.networking.k8s.io/v1alpha3", "TLSRoute"): TLSRoute,
     ("gateway.networking.k8s.io/v1alpha2", "TLSRoute"): TLSRoute,
     ("gateway.networking.k8s.io/v1", "ReferenceGrant"): ReferenceGrant,
@@ -49,6 +52,7 @@ KINDS: dict[tuple[str, str], type[Resource]] = {
 __all__ = [
     "KINDS",
     "AuthorizationPolicy",
+    "BackendTLSPolicy",
     "ConfigMap",
     "EndpointSlice",
     "Endpoints",

@@ -10,7 +10,7 @@ import msgspec
 from meshproxy.base.durations import Duration, Quantity
 from meshproxy.base.names import DEFAULT_NAMESPACE, NamespacedName
 
-_ACRONYMS = {"ip": "IP", "ips": "IPs", "cidr": "CIDR", "uid": "UID", "cidr6": "CIDR6"}
+_ACRONYMS = {"ca": "CA", "ip": "IP", "ips": "IPs", "cidr": "CIDR", "uid": "UID", "cidr6": "CIDR6"}
 
 
 def kubernetes_field_name(name: str) -> str:

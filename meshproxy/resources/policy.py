@@ -12,6 +12,7 @@ import msgspec
 from meshproxy.base.durations import Duration
 from meshproxy.resources.http_policy import CircuitBreaker, HashOn, PolicyHTTP, RateLimit, Retry, SlowStart
 from meshproxy.resources.meta import Resource, Shape, default_duration
+from meshproxy.resources.policy_tls import PolicyTLS
 
 
 class Algorithm(enum.StrEnum):
@@ -167,6 +168,7 @@ class TrafficPolicySpec(Shape, frozen=True, kw_only=True):
     retry: Retry | None = None
     circuit_breaker: CircuitBreaker = CircuitBreaker()
     rate_limit: RateLimit | None = None
+    tls: PolicyTLS | None = None
 
 
 class TrafficPolicy(Resource, frozen=True, kw_only=True):

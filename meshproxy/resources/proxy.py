@@ -10,6 +10,7 @@ import msgspec
 from meshproxy.base.durations import Duration, Quantity
 from meshproxy.resources.http_policy import ProxyHTTP
 from meshproxy.resources.identity import ProxyIdentity
+from meshproxy.resources.inbound import Inbound
 from meshproxy.resources.meta import Resource, Shape, default_duration, default_quantity
 from meshproxy.resources.registration import Registration
 from meshproxy.resources.sources import SourceSpec
@@ -87,7 +88,7 @@ class ProxySpec(Shape, frozen=True, kw_only=True):
     a graceful stop. `buffer_size`, 4Ki to 4Mi, is how much is read from a peer at once, and so
     what a direction of a connection may hold. `sources` are registries to find resources in, beside the files;
     `register` are services of this machine to write into one.
-    Without `identity` there is no mutual TLS, and without `dns` no DNS server.
+    Without `identity` there is no mutual TLS (peers come in by `inbound`), and without `dns` no DNS server.
     """
 
     workers: int | Literal["auto"] = 1
@@ -107,6 +108,7 @@ class ProxySpec(Shape, frozen=True, kw_only=True):
     sources: tuple[SourceSpec, ...] = ()
     register: tuple[Registration, ...] = ()
     identity: ProxyIdentity | None = None
+    inbound: Inbound | None = None
 
 
 class Proxy(Resource, frozen=True, kw_only=True):

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from meshproxy.resources.inbound import DEFAULT_MESH_PORT
 from meshproxy.resources.meta import Resource, Shape
 
 DEFAULT_WEIGHT = 100
+
+
+class WorkloadMesh(Shape, frozen=True, kw_only=True):
+    """Where its sidecar takes mutual TLS, for every port of the workload."""
+
+    port: int = DEFAULT_MESH_PORT
 
 
 class WorkloadSpec(Shape, frozen=True, kw_only=True):
@@ -13,7 +20,8 @@ class WorkloadSpec(Shape, frozen=True, kw_only=True):
     `address` is an IP, or a host name, which stands for all addresses that the name has; `addresses`
     holds more of them (the other IP family). `ports` maps port names to numbers, which a Service's
     named `targetPort` resolves against. `weight` is relative, 0 to 65535, and 0 means no traffic.
-    `ready`, `serving` and `terminating` are what EndpointSlice conditions are.
+    `ready`, `serving` and `terminating` are what EndpointSlice conditions are. With `mesh` it is in the mesh, as
+    `service_account`, which is ``default`` where none is said.
     """
 
     address: str
@@ -27,6 +35,7 @@ class WorkloadSpec(Shape, frozen=True, kw_only=True):
     ready: bool = True
     serving: bool | None = None
     terminating: bool = False
+    mesh: WorkloadMesh | None = None
 
 
 class Workload(Resource, frozen=True, kw_only=True):

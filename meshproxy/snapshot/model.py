@@ -161,9 +161,9 @@ class ListenerRole(enum.StrEnum):
 class FilterChain(Value, frozen=True, kw_only=True):
     """What becomes of the TLS connections for some server names (Envoy `listener.v3.FilterChain`).
 
-    `server_names` are exact or begin with ``*.``, an empty one stands for every other, and for clients that name
-    none. With `tls` it is ended here, and what is inside goes by `routes`, or to `cluster`; without, the bytes go
-    as they are to one of `backends`. `checks_hosts` refuses requests for hosts that another chain serves.
+    `server_names` are exact, or begin with ``*.``, or end with ``*``; an empty one stands for every other, and for
+    clients that name none. With `tls` it is ended here, and what is inside goes by `routes`, or to `cluster`; without,
+    the bytes go as they are to one of `backends`. `checks_hosts` refuses requests for hosts that another chain serves.
     `authorization` counts in place of the listener's.
     """
 

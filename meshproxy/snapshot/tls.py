@@ -46,14 +46,14 @@ class UpstreamTLS(Value, frozen=True, kw_only=True):
 
     With `mesh`, to endpoints that have a mesh port and only those: the server name then tells the other side's
     inbound listener which port of which service is meant, ``{port}`` in it being the endpoint's, and the endpoint
-    must prove one of `identities`. Otherwise to all endpoints, whose certificates must be for `server_name`, or
-    for one of `alternative_names` (DNS names and URIs) where there are any. Without `trust` the system's roots
-    are believed; `certificate` is shown to who asks for one.
+    must prove to be one of `service_accounts` (``namespace/name``). Otherwise to all endpoints, whose certificates
+    must be for `server_name`, or for one of `alternative_names` (DNS names and URIs) where there are any. Without
+    `trust` the system's roots are believed; `certificate` is shown to who asks for one.
     """
 
     server_name: str
     mesh: bool = False
-    identities: tuple[str, ...] = ()
+    service_accounts: tuple[str, ...] = ()
     alternative_names: tuple[str, ...] = ()
     certificate: str = ""
     trust: str = ""

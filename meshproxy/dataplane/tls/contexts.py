@@ -61,7 +61,7 @@ class UpstreamContext:
     endpoint is verified anew.
     """
 
-    __slots__ = ("_sessions", "context", "identities", "settings", "trust_domain")
+    __slots__ = ("_sessions", "context", "settings", "trust_domain")
 
     def __init__(self, settings: UpstreamTLS, materials: Materials) -> None:
         """Raise `MaterialProblem`."""
@@ -77,7 +77,6 @@ class UpstreamContext:
             self.trust_domain = trust.trust_domain
         else:
             context.load_default_certs(ssl.Purpose.SERVER_AUTH)
-        self.identities = frozenset(settings.identities)
         self.context = context
         self._sessions: OrderedDict[str, ssl.SSLSession] = OrderedDict()
 

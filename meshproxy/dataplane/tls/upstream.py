@@ -14,7 +14,7 @@ from meshproxy.dataplane.tls.failures import reason_of, words
 from meshproxy.dataplane.tls.shared import TLSShared
 from meshproxy.dataplane.tls.steps import Steps
 from meshproxy.dataplane.tls.stream import TLSStream
-from meshproxy.identity.verification import PeerRules, Refused, check_peer
+from meshproxy.identity.verification import PeerRules, Refusal, Refused, check_peer
 from meshproxy.protocols import x509
 from meshproxy.snapshot.tls import UpstreamTLS
 from meshproxy.telemetry.handshake_totals import UPSTREAM
@@ -110,9 +110,13 @@ class ClientHandshake:
         """Why the endpoint is not the one that is meant: (word, sentence)."""
         settings = context.settings
         if settings.mesh:
-            rules = PeerRules(context.trust_domain, peer_is_server=True, identities=context.identities)
-            found = check_peer(der, rules, self._tls.shared.wall())
-            return (found.reason, found.message) if isinstance(found, Refused) else None
+            found = check_peer(der, PeerRules(context.trust_domain, peer_is_server=True), self._tls.shared.wall())
+            if isinstance(found, Refused):
+                return found.reason, found.message
+            if str(found.service_account) not in settings.service_accounts:
+                expected = " or ".join(settings.service_accounts)
+                return Refusal.WRONG_IDENTITY, f"the endpoint is {found}, and should be of {expected}"
+            return None
         if settings.alternative_names:
             return _alternative(der, settings.alternative_names)
         return None

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from meshproxy.base.errors import Finding
 from meshproxy.loader.rules import (
     authorization,
+    backend_tls_policy,
     endpoints,
     gateway,
     http_route,
@@ -22,6 +23,7 @@ from meshproxy.loader.rules import (
 )
 from meshproxy.resources import (
     AuthorizationPolicy,
+    BackendTLSPolicy,
     ConfigMap,
     Endpoints,
     EndpointSlice,
@@ -69,6 +71,8 @@ def _check_routing(resource: Resource) -> Iterator[Finding]:
             yield from gateway.check(resource.spec)
         case GatewayClass():
             yield from gateway.check_class(resource.spec)
+        case BackendTLSPolicy():
+            yield from backend_tls_policy.check(resource.spec)
         case TLSRoute():
             yield from tls_route.check(resource.spec)
         case Secret():

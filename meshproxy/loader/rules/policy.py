@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from meshproxy.base.errors import Finding
-from meshproxy.loader.rules import http_policy, values
+from meshproxy.loader.rules import http_policy, policy_tls, values
 from meshproxy.loader.rules.values import finding
 from meshproxy.loader.suggestions import did_you_mean
 from meshproxy.resources.policy import (
@@ -38,6 +38,8 @@ def check(spec: TrafficPolicySpec) -> Iterator[Finding]:
         yield from _check_outlier(spec.outlier_detection)
     yield from _check_connections(spec.connections)
     yield from http_policy.check(spec)
+    if spec.tls is not None:
+        yield from policy_tls.check(spec.tls, "spec.tls")
     yield from finding("spec.udp.timeout", values.positive_duration(spec.udp.timeout))
     yield from finding("spec.udp.max", values.in_range(spec.udp.max, 1, MAX_CONNECTIONS))
 

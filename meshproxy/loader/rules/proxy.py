@@ -7,7 +7,7 @@ from ipaddress import ip_address
 
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.errors import Finding
-from meshproxy.loader.rules import access_log, dns, http_policy, identity, registration, sources, values
+from meshproxy.loader.rules import access_log, dns, http_policy, identity, inbound, registration, sources, values
 from meshproxy.loader.rules.values import finding
 from meshproxy.resources.proxy import Admin, IngressListener, ProxySpec
 
@@ -31,6 +31,8 @@ def check(spec: ProxySpec) -> Iterator[Finding]:
     yield from registration.check(spec.register, spec.sources)
     if spec.identity is not None:
         yield from identity.check(spec.identity, "spec.identity")
+    if spec.inbound is not None:
+        yield from inbound.check(spec.inbound, "spec.inbound")
     if spec.access_log is not None:
         yield from access_log.check(spec.access_log)
     if spec.dns is not None:

@@ -22,5 +22,7 @@ def check(spec: WorkloadSpec) -> Iterator[Finding]:
     yield from finding("spec.weight", values.in_range(spec.weight, 0, MAX_WEIGHT))
     if spec.hostname:
         yield from finding("spec.hostname", values.dns_label(spec.hostname))
+    if spec.mesh is not None:
+        yield from finding("spec.mesh.port", values.port_number(spec.mesh.port))
     if spec.service_account:
         yield from finding("spec.serviceAccount", values.dns_subdomain(spec.service_account))

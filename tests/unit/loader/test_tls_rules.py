@@ -31,7 +31,29 @@ def in_base64(text: str) -> str:
     return b64encode(text.encode()).decode()
 
 
+PROXY = "apiVersion: meshproxy.dev/v1\nkind: Proxy\nmetadata: {name: p}\nspec: "
+POLICY = "apiVersion: meshproxy.dev/v1\nkind: TrafficPolicy\nmetadata: {name: t}\nspec: "
+BACKEND = "apiVersion: gateway.networking.k8s.io/v1\nkind: BackendTLSPolicy\nmetadata: {name: b}\nspec: "
+TARGET = "targetRefs: [{kind: Service, name: s}]"
+
+
+def inbound(text: str) -> str:
+    return f"{PROXY}{{inbound: {{{text}}}}}\n"
+
+
+def policy(tls: str) -> str:
+    return f"{POLICY}{{{TARGET}, tls: {{{tls}}}}}\n"
+
+
+def backend(validation: str) -> str:
+    return f"{BACKEND}{{{TARGET}, validation: {{{validation}}}}}\n"
+
+
 GOOD = {
+    "inbound": inbound("address: 0.0.0.0:1, mode: Permissive, minVersion: '1.2', services: [{name: a, port: 1, namespace: n, address: '::1', appProtocol: http}]"),
+    "mesh": policy("mode: Strict"),
+    "simple": policy("mode: Simple, sni: a.com, subjectAltNames: [b.com, 'spiffe://a/b'], ca: {configMap: a}, certificate: {certificate: a, key: b}"),
+    "backend": backend("hostname: a.com, caCertificateRefs: [{kind: ConfigMap, name: a}], subjectAltNames: [{type: URI, uri: 'spiffe://a/b'}, {type: Hostname, hostname: a.com}]"),
     "Opaque": SECRET + "data: {password: aGVsbG8=}\n",
     "TLS": f"{SECRET}type: kubernetes.io/tls\ndata: {{tls.crt: {in_base64(PEM)}, tls.key: {in_base64(KEY)}}}\n",
     "in lines": f"{SECRET}data:\n  ca.crt: |\n    {in_base64(PEM)[:8]}\n    {in_base64(PEM)[8:]}\n",
@@ -44,6 +66,25 @@ GOOD = {
 }  # fmt: skip
 
 CASES = {
+    "inbound address": (inbound("address: here, services: [{name: a, port: 1}]"), "Proxy/p: spec.inbound.address: "),
+    "nothing inbound": (inbound("{}"[1:-1]), "spec.inbound.services: warning: nothing is served"),
+    "inbound port": (inbound("services: [{name: a, port: 0}]"), "spec.inbound.services[0].port: 0 is no port"),
+    "inbound name": (inbound("services: [{name: A, port: 1}]"), "services[0].name: 'A' is no DNS label"),
+    "inbound twice": (inbound("services: [{name: a, port: 1}, {name: a, port: 1}]"), "services[1]: a:1 is here twice"),
+    "inbound version": (inbound("minVersion: '1.1', services: [{name: a, port: 1}]"), "minVersion: "),
+    "inbound host": (inbound("services: [{name: a, port: 1, address: localhost}]"), "services[0].address: "),
+    "mesh port": ("apiVersion: meshproxy.dev/v1\nkind: Workload\nmetadata: {name: w}\nspec: {address: 10.0.0.1, mesh: {port: 0}}\n", "spec.mesh.port: 0 is no port"),
+    "no sni": (policy("mode: Simple"), "spec.tls.sni: this field is required for mode: Simple"),
+    "wild sni": (policy("mode: Simple, sni: '*.a.com'"), "spec.tls.sni: "),
+    "idle sni": (policy("mode: Strict, sni: a.com"), "spec.tls.sni: warning: counts with mode: Simple only; mode is Strict"),
+    "two roots": (policy("mode: Simple, sni: a.com, ca: {file: a, secret: b}"), "spec.tls.ca: must have exactly one of file, secret and configMap, and has file and secret"),
+    "half a certificate": (policy("mode: Simple, sni: a.com, certificate: {key: b}"), "spec.tls.certificate: must have a secret, or certificate and key"),
+    "both certificates": (policy("mode: Simple, sni: a.com, certificate: {secret: a, key: b}"), "spec.tls.certificate: must have a secret, or certificate and key, and not both"),
+    "many names": (policy("mode: Simple, sni: a.com, subjectAltNames: [a, b, c, d, e, f]"), "spec.tls.subjectAltNames: has 6 items; 5 are the most"),
+    "no authority": (backend("hostname: a.com"), "spec.validation: must have exactly one of caCertificateRefs and wellKnownCACertificates"),
+    "no uri": (backend("hostname: a.com, wellKnownCACertificates: System, subjectAltNames: [{type: URI}]"), "subjectAltNames[0].uri: this field is required with type: URI"),
+    "hostname and uri": (backend("hostname: a.com, wellKnownCACertificates: System, subjectAltNames: [{type: URI, uri: 'a://b', hostname: a}]"), "subjectAltNames[0].hostname: this field does not go with type: URI"),
+    "a Gateway's backend": (backend("hostname: a.com, wellKnownCACertificates: System").replace("kind: Service", "kind: Gateway"), "spec.targetRefs[0].kind: a BackendTLSPolicy attaches to Services"),
     "no key": (f"{SECRET}type: kubernetes.io/tls\nstringData: {{tls.crt: {PEM}}}\n", "data.tls.key: this field is required for type: kubernetes.io/tls"),
     "not Base64": (SECRET + "data: {tls.crt: '%%%'}\n", "m.yaml:4: Secret/s: data.tls.crt: must be Base64 of a text"),
     "no PEM": (SECRET + "data: {tls.crt: aGVsbG8=}\n", "data.tls.crt: holds no certificate in PEM"),

@@ -16,7 +16,7 @@ from tests.unit.dataplane.tls.conftest import MakeOrigin
 MESH_TLS = UpstreamTLS(
     server_name="outbound_.{port}_._.s.default.svc.cluster.local",
     mesh=True,
-    identities=(service_account("s"),),
+    service_accounts=("default/s",),
     certificate="identity",
     trust="identity",
     alpn=("http/1.1",),

@@ -1,0 +1,44 @@
+"""Rules for `Proxy.spec.inbound`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from meshproxy.base.addresses import SocketAddress
+from meshproxy.base.errors import Finding, Severity
+from meshproxy.loader.rules import values
+from meshproxy.loader.rules.values import finding
+from meshproxy.resources.inbound import Inbound, InboundService
+
+MAX_SERVICES = 100
+
+
+def check(inbound: Inbound, field: str) -> Iterator[Finding]:
+    """`field` is where `inbound` stands."""
+    try:
+        address = SocketAddress.parse(inbound.address)
+    except ValueError as error:
+        yield Finding(field=f"{field}.address", message=str(error))
+    else:
+        yield from finding(f"{field}.address", values.port_number(address.port))
+    if not inbound.services:
+        message = "nothing is served: name the Services that programs here are endpoints of, and their ports"
+        yield Finding(severity=Severity.WARNING, field=f"{field}.services", message=message)
+    if len(inbound.services) > MAX_SERVICES:
+        message = f"has {len(inbound.services)} items; {MAX_SERVICES} are the most"
+        yield Finding(field=f"{field}.services", message=message)
+    for index, service in enumerate(inbound.services):
+        yield from _check_service(service, f"{field}.services[{index}]")
+    names = (f"{each.namespace or ''}/{each.name}:{each.port}" for each in inbound.services)
+    for index, name in values.repeated(names):
+        yield Finding(field=f"{field}.services[{index}]", message=f"{name.removeprefix('/')} is here twice")
+
+
+def _check_service(service: InboundService, field: str) -> Iterator[Finding]:
+    yield from finding(f"{field}.name", values.dns_label(service.name))
+    yield from finding(f"{field}.port", values.port_number(service.port))
+    yield from finding(f"{field}.address", values.unicast_address(service.address))
+    if service.namespace is not None:
+        yield from finding(f"{field}.namespace", values.dns_label(service.namespace))
+    if service.app_protocol is not None:
+        yield from finding(f"{field}.appProtocol", values.app_protocol(service.app_protocol))
