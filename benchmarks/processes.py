@@ -49,7 +49,7 @@ class Program:
 
     def cpu_seconds(self) -> float:
         """User and system time of the program's processes so far (`/proc/PID/stat`, proc(5))."""
-        return sum(_cpu_seconds(pid) for pid in self.pids())
+        return sum(cpu_seconds(pid) for pid in self.pids())
 
     def pss(self) -> int:
         """Proportional set size of the program's processes, bytes."""
@@ -149,7 +149,8 @@ def _descendants(pid: int) -> Iterable[int]:
         yield from _descendants(child)
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
+    """What a process has used, in user and system mode; 0 once it is gone."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):

@@ -81,6 +81,8 @@ async def _serve(
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    # Who sends it means "read your files again", which happens by itself, and not "end", as it does by default.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     click.echo(f"the CA serves https://{server.address} as {', '.join(hosts)}", err=True)
     await stop.wait()
     await server.stop()
