@@ -22,7 +22,7 @@ class RequestCounters:
 
     def count(self, status: int, seconds: float) -> None:
         """A request ended with `status` (0: without a response) after `seconds`."""
-        self.statuses[status // 100] += 1
+        self.statuses[min(status // 100, 5)] += 1  # RFC 9110 §15: one beyond 599 is taken for a server's error
         self.latencies[bisect_left(BOUNDS, seconds)] += 1
         self.seconds += seconds
 

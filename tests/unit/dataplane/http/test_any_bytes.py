@@ -236,6 +236,7 @@ def test_responses(caplog: pytest.LogCaptureFixture) -> None:
         @given(RESPONSES)
         @example(ANSWER)
         @example(ANSWER[:-1])
+        @example(ANSWER.replace(b"200", b"999"))
         @example(ANSWER + ANSWER)
         @example(b"HTTP/1.1 200 OK\r\n\r\nhello")
         def every(data: bytes) -> None:
