@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from meshproxy.loader.rules import values
+
 _HEALTH = re.compile(r"\((?:health: )?(healthy|unhealthy|starting)\)\Z")
 """The end of a Status text: ``Up 2 minutes (healthy)``; the list has no other word on health."""
 MAX_LABELS = 1000
@@ -145,12 +147,17 @@ def _container(item: _Item) -> Container:
         health=_health(item.status or ""),
         network_mode=(item.host_config and item.host_config.network_mode) or "",
         networks=tuple(
-            Network(name, place.ipv4 or "", place.ipv6 or "", place.gateway or "")
+            Network(name, _address(place.ipv4), _address(place.ipv6), _address(place.gateway))
             for name, place in sorted(networks.items())
             if place is not None
         ),
         ports=tuple(sorted(ports)),
     )
+
+
+def _address(text: str | None) -> str:
+    """Empty for what no machine can have."""
+    return text if text and values.unicast_address(text) is None else ""
 
 
 def _name(item: _Item) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from ipaddress import ip_address
 from typing import NamedTuple
 
 from meshproxy.registry.docker.containers import Container
@@ -45,7 +44,7 @@ def addresses_of(
     usable = [each for each in container.networks if network in ("", each.name)]
     usable.sort(key=lambda each: (each.name not in reach.own, each.name))
     for each in usable:
-        addresses = tuple(address for address in (each.ipv4, each.ipv6) if _is_address(address))
+        addresses = tuple(filter(None, (each.ipv4, each.ipv6)))
         if addresses:
             return addresses
     return ()
@@ -55,7 +54,7 @@ def reach_from(containers: Iterable[Container], own_id: str, *, network: str, ho
     """How the process in container `own_id` ("" for none) reaches others. `host` is the engine's machine, if known."""
     me = next((each for each in containers if own_id and each.id.startswith(own_id)), None)
     own = me.networks if me is not None else ()
-    gateways = [each.gateway for each in own if _is_address(each.gateway)]
+    gateways = [each.gateway for each in own if each.gateway]
     return Reach(
         network=network,
         own=frozenset(each.name for each in own),
@@ -74,11 +73,3 @@ def own_container_id(mountinfo: str, hostname: str) -> str:
     if match:
         return match[1]
     return hostname if _SHORT_ID.fullmatch(hostname) else ""
-
-
-def _is_address(text: str) -> bool:
-    try:
-        parsed = ip_address(text)
-    except ValueError:
-        return False
-    return not parsed.is_unspecified and not parsed.is_multicast

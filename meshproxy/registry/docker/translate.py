@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -103,19 +104,25 @@ class Translator:
         for member in members:
             if member.labels.service:
                 groups[NamespacedName(member.labels.namespace, member.labels.service)].append(member)
+        longer = _longer_names(groups)
         described = {}
         for key, group in sorted(groups.items()):
-            prefix = f"{key.name}-"
-            taken = frozenset(
-                other.name for other in groups if other.namespace == key.namespace and other.name.startswith(prefix)
-            )
-            inside = tuple(group)
+            inside, taken = tuple(group), frozenset(longer.get(key, ()))
             known = self._described.get(key)
             if known is None or known[:2] != (inside, taken):
                 known = (inside, taken, describe_service(key, inside, taken, self._gateway))
             described[key] = known
         self._described = described
         return [each for _, _, each in described.values()]
+
+
+def _longer_names(services: Collection[NamespacedName]) -> Mapping[NamespacedName, list[str]]:
+    """By Service, the names of others that go on where its own ends with a dash: ``web-canary`` for ``web``."""
+    found: dict[NamespacedName, list[str]] = defaultdict(list)
+    for namespace, name in services:
+        for place in (match.start() for match in re.finditer("-", name)):
+            found[NamespacedName(namespace, name[:place])].append(name)
+    return found
 
 
 def _without_address(container: Container, labels: ContainerLabels) -> list[Finding]:

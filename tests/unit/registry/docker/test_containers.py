@@ -76,6 +76,11 @@ def test_bytes_that_are_no_text_are_replaced() -> None:
     assert decode_listing(body).containers[0].labels == {"app": "\ufffd\ufffd"}
 
 
+def test_addresses_that_no_machine_has_are_empty() -> None:
+    container = make_container(networks=(Network("a", "nonsense", "::", "224.0.0.1"), Network("b", "10.0.0.1", "", "")))
+    assert decode(listed(container)).containers[0].networks == (Network("a", "", "", ""), container.networks[1])
+
+
 def test_ports_that_are_none_are_left_out() -> None:
     item = listed(make_container()) | {"Ports": [{"PrivatePort": 70000, "Type": "tcp"}, {"PrivatePort": 0}]}
     assert decode(item).containers[0].ports == ()
