@@ -1,4 +1,4 @@
-"""Five hundred containers: found at the start, and one change among them seen at once. (The bounds are for noisy cores.)"""
+"""Five hundred containers: found at the start, and one change among them seen at once. Bounds are for noisy cores."""
 
 from __future__ import annotations
 
