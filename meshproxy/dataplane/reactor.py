@@ -15,20 +15,21 @@ import os
 import select
 import socket
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from meshproxy.aio.timer_wheel import TimerWheel
 from meshproxy.dataplane.descriptors import DescriptorBudget
 
-_READABLE, _WRITABLE = select.EPOLLIN, select.EPOLLOUT
-_BROKEN = select.EPOLLERR | select.EPOLLHUP
-_READ_EVENTS = _READABLE | _BROKEN
-_WRITE_EVENTS = _WRITABLE | _BROKEN
-MAX_EVENTS = 256
+_READABLE: Final[int] = select.EPOLLIN
+_WRITABLE: Final[int] = select.EPOLLOUT
+_BROKEN: Final[int] = select.EPOLLERR | select.EPOLLHUP
+_READ_EVENTS: Final[int] = _READABLE | _BROKEN
+_WRITE_EVENTS: Final[int] = _WRITABLE | _BROKEN
+MAX_EVENTS: Final = 256
 """Events taken at once."""
-BUSY_EVENTS = 3
+BUSY_EVENTS: Final = 3
 """With so many events at once it pays to look for more before the loop's own work has its turn."""
-MAX_ROUNDS = 8
+MAX_ROUNDS: Final = 8
 """Looks before it has its turn in any case."""
 
 _log = logging.getLogger(__name__)
@@ -61,12 +62,19 @@ class Reactor:
 
     __slots__ = ("_epoll", "_loop", "_watches", "budget", "buffer", "now", "time", "view", "wheel")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, buffer_size: int, budget: DescriptorBudget) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        buffer_size: int,
+        budget: DescriptorBudget,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        """`clock` goes with the loop's, which it is by default, and may tell shorter times apart."""
         self._loop = loop
         self._epoll = select.epoll()
         self._watches: dict[int, _Watch] = {}
-        self.now: Callable[[], float] = loop.time
-        self.time = loop.time()
+        self.now: Callable[[], float] = clock or loop.time
+        self.time = self.now()
         self.wheel = TimerWheel(loop.time)
         self.budget = budget
         self.resize_buffer(buffer_size)

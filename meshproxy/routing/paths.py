@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-_TO_NORMALIZE = re.compile(rb"%|/\.")
 _SLASHES = re.compile(rb"//+")
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})?")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
@@ -19,8 +18,6 @@ def normalize_path(path: bytes) -> bytes | None:
     `normalize_path`. None where a ``%`` is not followed by two hexadecimal digits. The same object where there
     is nothing to do.
     """
-    if _TO_NORMALIZE.search(path) is None:
-        return path
     if b"%" in path:
         if any(not escape for escape in _ESCAPE.findall(path)):
             return None

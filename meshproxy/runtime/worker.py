@@ -15,6 +15,7 @@ import resource
 import signal
 import socket
 import sys
+import time
 from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -71,7 +72,9 @@ class Worker:
         self._applying: Iterator[None] | None = None
         self._drain_until: float | None = None
         self._drain_timeout = ProxySettings().drain_timeout
-        self._reactor = Reactor(loop, BUFFER_SIZE, DescriptorBudget(_descriptor_limit()))
+        # uvloop's own clock is this one in whole milliseconds, which is no measure for a request.
+        clock = time.monotonic  # noqa: TID251
+        self._reactor = Reactor(loop, BUFFER_SIZE, DescriptorBudget(_descriptor_limit()), clock)
         self._data_plane = DataPlane(self._reactor, Random(), self._send, _wall_clock())
         self._channel = Channel(loop, control, self._received, self._supervisor_gone)
         self._send(Hello(os.getpid()))

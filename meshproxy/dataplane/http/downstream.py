@@ -6,7 +6,7 @@ import enum
 import socket
 import struct
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from meshproxy.aio.timer_wheel import Timer
 from meshproxy.authorization.caller import Caller
@@ -14,6 +14,7 @@ from meshproxy.base.addresses import SocketAddress
 from meshproxy.dataplane.http import access
 from meshproxy.dataplane.http.deadline import Deadline
 from meshproxy.dataplane.http.exchange import Exchange
+from meshproxy.dataplane.http.forwarding import ClientFacts
 from meshproxy.dataplane.http.frontend import Frontend
 from meshproxy.dataplane.http.local_replies import local_reply
 from meshproxy.dataplane.http.outbox import Outbox
@@ -30,11 +31,11 @@ if TYPE_CHECKING:
     from meshproxy.dataplane.stream import Stream
     from meshproxy.dataplane.tls.peer import TLSFacts
 
-FIRST_BYTES = 16384
+FIRST_BYTES: Final = 16384
 """Bytes read while a request is awaited."""
-BODY_BYTES = 131072
+BODY_BYTES: Final = 131072
 """Bytes of a body read at once."""
-MAX_HELD = 65536
+MAX_HELD: Final = 65536
 """Bytes of further requests that are read while one is answered."""
 HALF_CLOSED_GRACE = 1.0
 """Seconds that a request goes on for once its client said that it sends no more. Most who say so are gone (a timeout,
@@ -66,6 +67,7 @@ class Downstream:
         "deadline", "facts", "frontend",
     )  # fmt: skip
 
+    facts: ClientFacts
     frontend: Frontend
 
     def __init__(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from meshproxy.base.stable_hash import stable_hash
 from meshproxy.dataplane.http.upstream_connection import UpstreamConnection
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from meshproxy.dataplane.cluster import Cluster
     from meshproxy.dataplane.http.attempt import Attempt
 
-SWEEPS = 4
+SWEEPS: Final = 4
 """Looks in one idle timeout: an idle connection is closed after 1 to 1.25 times the timeout."""
 OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 

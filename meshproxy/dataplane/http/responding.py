@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from meshproxy.dataplane.http import forwarding
 from meshproxy.dataplane.http.header_edits import HeaderEdit
 from meshproxy.dataplane.http.upstream_connection import Bytes
@@ -9,8 +11,8 @@ from meshproxy.protocols.http1.chunked import ChunkedReader
 from meshproxy.protocols.http1.request import CHUNKED
 from meshproxy.protocols.http1.response import UNTIL_CLOSE, ResponseHead
 
-_CLOSE = b"\r\nconnection: close"
-_KEEP_ALIVE = b"\r\nconnection: keep-alive"
+_CLOSE: Final = b"\r\nconnection: close"
+_KEEP_ALIVE: Final = b"\r\nconnection: keep-alive"
 
 
 def ends_with_connection(head: ResponseHead, client_minor: int) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from meshproxy.dataplane.cluster import Cluster
 from meshproxy.dataplane.http.request_body import MAX_KEPT, KeptBody
 from meshproxy.dataplane.upstream import Upstream
 from meshproxy.snapshot.routes import RetryCondition, RetryPolicy
 
-IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
+IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
 """RFC 9110 §9.2.2."""
 STALE_TRIES = 3
 """Kept connections that may turn out to be closed before the endpoint counts as failing."""

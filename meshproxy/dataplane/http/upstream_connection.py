@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from meshproxy.dataplane.http.outbox import Outbox
 from meshproxy.dataplane.stream import Stream
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from meshproxy.dataplane.http.attempt import Attempt
     from meshproxy.dataplane.http.pool import Pool
 
-FIRST_BYTES = 16384
+FIRST_BYTES: Final = 16384
 """Bytes read while a response's head is awaited."""
 MAX_HEAD = 65536
 """Bytes of a response's head (Envoy: 60 KiB)."""
 MAX_INTERIMS = 100
 """Interim responses before the response (Go's client took 5)."""
-_NOTHING = memoryview(b"")
+_NOTHING: Final = memoryview(b"")
 Bytes = bytes | memoryview
 
 

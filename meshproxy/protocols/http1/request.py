@@ -11,16 +11,17 @@ from __future__ import annotations
 import ipaddress
 import re
 from functools import lru_cache
+from typing import Final
 
 from meshproxy.protocols.http1 import syntax
 from meshproxy.protocols.http1.errors import MalformedRequest
 
-CHUNKED = -1
+CHUNKED: Final = -1
 """A content length that means: the body is chunked."""
 
 _METHOD = rb"(?!CONNECT |PRI )" + syntax.TOKEN + rb"{1,32}+"
 _TARGET = rb"[\x21\x22\x24-\x7e]++"
-_HEAD = re.compile(rb"(" + _METHOD + rb") (" + _TARGET + rb") HTTP/1\.([0-9])\r\n" + syntax.FIELDS + rb"\r\n")
+_HEAD: Final = re.compile(rb"(" + _METHOD + rb") (" + _TARGET + rb") HTTP/1\.([0-9])\r\n" + syntax.FIELDS + rb"\r\n")
 _REQUEST_LINE = re.compile(_METHOD + rb" " + _TARGET + rb" HTTP/1\.[0-9]")
 _BEGINNING = re.compile(
     _METHOD + rb"(?:\Z| (?:\Z|" + _TARGET
@@ -51,9 +52,9 @@ _SPECIAL_NAMES = (
     b"forwarded",
 )
 """Fields that framing, routing or forwarding depends on."""
-_SPECIAL = syntax.named(*_SPECIAL_NAMES)
+_SPECIAL: Final = syntax.named(*_SPECIAL_NAMES)
 _OTHERS = syntax.unnamed(*_SPECIAL_NAMES)
-_USUAL = re.compile(
+_USUAL: Final = re.compile(
     rb"(" + _METHOD + rb") (/[\x21\x22\x24-\x7e]*+) HTTP/1\.1\r\n" + _OTHERS
     + rb"(?i:host):[ \t]*+([^\r\n \t]++)\r\n" + _OTHERS
     + rb"((?i:connection):[ \t]*+keep-alive\r\n" + rb")?" + _OTHERS + rb"\r\n"

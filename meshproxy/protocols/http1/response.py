@@ -7,16 +7,17 @@ take its body for the next response.
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from meshproxy.protocols.http1 import syntax
 from meshproxy.protocols.http1.errors import MalformedResponse
 from meshproxy.protocols.http1.request import CHUNKED, explain_fields
 
-UNTIL_CLOSE = -2
+UNTIL_CLOSE: Final = -2
 """A content length that means: the body ends with the connection."""
 
 _STATUS_LINE = rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: " + syntax.VALUE + rb"*+)?"
-_HEAD = re.compile(_STATUS_LINE + rb"\r\n" + syntax.FIELDS + rb"\r\n")
+_HEAD: Final = re.compile(_STATUS_LINE + rb"\r\n" + syntax.FIELDS + rb"\r\n")
 _BEGINNING = re.compile(
     syntax.begun(
         b"HTTP/1.",
@@ -33,9 +34,9 @@ _SPECIAL_NAMES = (
     b"proxy-connection",
     b"upgrade",
 )
-_SPECIAL = syntax.named(*_SPECIAL_NAMES)
+_SPECIAL: Final = syntax.named(*_SPECIAL_NAMES)
 _OTHERS = syntax.unnamed(*_SPECIAL_NAMES)
-_USUAL = re.compile(
+_USUAL: Final = re.compile(
     rb"HTTP/1\.1 (?!204)([2-9][0-9]{2})(?: " + syntax.VALUE + rb"*+)?\r\n" + _OTHERS
     + rb"(?i:content-length):[ \t]*+([0-9]{1,18}+)\r\n" + _OTHERS
     + rb"((?i:connection):[ \t]*+keep-alive\r\n" + rb")?" + _OTHERS + rb"\r\n"
@@ -73,13 +74,14 @@ class ResponseHead:
 
 
 def _usual_response(raw: bytes, match: re.Match[bytes], to_head: bool) -> ResponseHead:
-    status = int(match[1])
+    status_text, length, keep_alive = match.groups()
+    status = int(status_text)
     head = ResponseHead(raw, 1, status)
-    if match[3] is not None:
+    if keep_alive is not None:
         start, end = match.span(3)
         head.hop_by_hop = True
         head.forwarded = raw[:start] + raw[end:]
-    head.length = 0 if to_head or status == 304 else int(match[2])
+    head.length = 0 if to_head or status == 304 else int(length)
     return head
 
 
