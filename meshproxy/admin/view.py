@@ -15,6 +15,7 @@ from meshproxy.snapshot.model import Snapshot
 from meshproxy.telemetry.access_log import AccessLogStatus
 from meshproxy.telemetry.dns import DNSExplanation, DNSReport
 from meshproxy.telemetry.events import RecordedEvent
+from meshproxy.telemetry.export import SignalStatus
 from meshproxy.telemetry.request_totals import EndpointRequests, FlagKey, RuleKey
 from meshproxy.telemetry.totals import EndpointTotals, ListenerTotals
 
@@ -108,6 +109,10 @@ class ProxyView(Protocol):
         ...
 
     def access_log(self) -> AccessLogStatus: ...
+
+    def exports(self) -> tuple[SignalStatus, ...]:
+        """What is sent to an OpenTelemetry collector, by signal."""
+        ...
 
     def listener_problems(self) -> Mapping[str, str]:
         """Why a listener is not bound, by its name."""

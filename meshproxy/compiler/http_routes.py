@@ -78,6 +78,7 @@ class HTTPRouteRules:
             backend_timeout=_timeout(rule.timeouts.backend_request),
             retry=_retry(rule.retry, _timeout(rule.timeouts.backend_request)),
             session_persistence=_persistence(rule.session_persistence, name),
+            trace_sampling=rule.tracing.sample_percent / 100 if rule.tracing is not None else None,
         )
 
     def _backend(self, route: HTTPRoute, ref: resources.HTTPBackendRef, field: str, with_grants: bool) -> Backend:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.command_operators import JSON_FORMAT, TEXT_FORMAT, logged_fields, parse_format
 from meshproxy.base.spiffe import DEFAULT_TRUST_DOMAIN
+from meshproxy.compiler.telemetry import otlp_of, tracing_of
 from meshproxy.resources import ObjectMeta, Proxy
 from meshproxy.resources import proxy as resources
 from meshproxy.resources.identity import IdentityConsul, ProxyIdentity
@@ -48,6 +49,8 @@ def settings_of(proxy: Proxy, hostname: str) -> ProxySettings:
         log_level=spec.log.level,
         identity=_identity_of(spec.identity, proxy.metadata.namespace) if spec.identity is not None else None,
         access_log=_access_log(spec.access_log) if spec.access_log is not None else None,
+        tracing=tracing_of(proxy),
+        otlp=otlp_of(proxy, spec.node_name or hostname),
         dns=_dns_of(spec.dns) if spec.dns is not None else None,
     )
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from meshproxy.authorization.caller import Caller
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.durations import format_duration
+from meshproxy.dataplane.connection_trace import EndedConnection, record_connection
 from meshproxy.dataplane.idle import IdleTimer
 from meshproxy.dataplane.pump import Pump
 from meshproxy.dataplane.tls.stream import TLSStream
@@ -53,6 +54,7 @@ class Connection:
         "_idle",
         "_listener",
         "_reactor",
+        "_started",
         "_timer",
         "_tried",
         "_upload",
@@ -84,6 +86,7 @@ class Connection:
         self._entered = self._waiting = False
         self._counted = (0, 0)
         self._idle: IdleTimer | None = None
+        self._started = listener.reactor.time
 
     def start(self) -> None:
         """Begin with an accepted client, of whom `first` was read already."""
@@ -229,6 +232,7 @@ class Connection:
 
     def _start_upload(self, pump: Pump, header: bytes) -> None:
         pump.start(header + self._first)
+        pump.moved += len(self._first)
 
     def _proxy_header(self, version: int) -> bytes:
         assert self._downstream is not None
@@ -298,10 +302,28 @@ class Connection:
         downstream = self._downstream
         if downstream is None:
             return
+        self._trace()
         self._give_up_downstream()
         self._reactor.forget(downstream)
         downstream.close()
         self._listener.connection_closed(self)
+
+    def _trace(self) -> None:
+        context, upload, download = self._listener.frontend.context, self._upload, self._download
+        if context.tracer is None:
+            return
+        connected = upload is not None and download is not None
+        ended = EndedConnection(
+            listener=self._listener.config.name,
+            cluster=self._cluster.config.name,
+            endpoint=self.upstream.key if connected else "",
+            client=self._client[0],
+            started=self._started,
+            ended=self._reactor.look_at_clock(),
+            received=upload.moved if upload is not None else 0,
+            sent=download.moved if download is not None else 0,
+        )
+        record_connection(context, ended)
 
     def end_refused(self) -> None:
         """Implements `listener.Open`."""

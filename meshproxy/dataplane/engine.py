@@ -19,6 +19,7 @@ from meshproxy.dataplane.cluster import Cluster
 from meshproxy.dataplane.http.actions import RuleAction
 from meshproxy.dataplane.http.context import HTTPContext
 from meshproxy.dataplane.http.frontend import Frontend, RouteTables
+from meshproxy.dataplane.http.tracing import Tracer
 from meshproxy.dataplane.listener import TCPListener
 from meshproxy.dataplane.reactor import Reactor
 from meshproxy.dataplane.staging import Staged
@@ -40,6 +41,7 @@ from meshproxy.snapshot.messages import (
     RequestStats,
     Stats,
     TLSStats,
+    TraceRecords,
 )
 from meshproxy.snapshot.routes import RouteTable, Rule
 from meshproxy.telemetry.access_filter import AccessFilter
@@ -132,6 +134,8 @@ class DataPlane:
     def _take_settings(self, settings: model.ProxySettings) -> None:
         self._settings = settings
         self._share = 1 / (settings.workers or len(os.sched_getaffinity(0)))
+        tracing = settings.tracing
+        self.http.tracer = Tracer(tracing, self._random) if tracing is not None else None
         log = settings.access_log
         self.http.wants_record = AccessFilter(log, self._random.random).wants if log is not None else None
         self.http.logged_fields = tuple((each, each.encode()) for each in log.fields) if log is not None else ()
@@ -291,9 +295,16 @@ class DataPlane:
 
     def take_access_records(self) -> Iterator[AccessRecords]:
         """The requests to be logged since the last call, in messages of bounded size."""
-        records, dropped = self.http.take_records()
+        records, dropped = self.http.access.take()
         for start in range(0, len(records), RECORDS_PART):
             yield AccessRecords(records[start : start + RECORDS_PART], dropped)
+            dropped = 0
+
+    def take_traces(self) -> Iterator[TraceRecords]:
+        """The traces to be exported since the last call, in messages of bounded size."""
+        records, dropped = self.http.traces.take()
+        for start in range(0, len(records), RECORDS_PART):
+            yield TraceRecords(records[start : start + RECORDS_PART], dropped)
             dropped = 0
 
     def _changed_request_endpoints(self) -> Iterator[EndpointRequestStats]:

@@ -158,7 +158,7 @@ class SniffedConnection(Connection):
         if self._refused:
             self.abort()
         elif self._upload is not None:
-            self._upload.start(self._first)
+            super()._start_upload(self._upload, b"")
         elif not self._entered and not self._waiting:
             self._enter()
 

@@ -222,6 +222,12 @@ class SessionPersistence(Shape, frozen=True, kw_only=True):
     cookie_config: CookieConfig | None = None
 
 
+class HTTPRouteTracing(Shape, frozen=True, kw_only=True):
+    """Counts in place of the Proxy's `telemetry.tracing.samplePercent`. meshproxy's own."""
+
+    sample_percent: float
+
+
 class HTTPRouteRule(Shape, frozen=True, kw_only=True):
     """Empty `matches` stand for every request, as their default does."""
 
@@ -232,6 +238,7 @@ class HTTPRouteRule(Shape, frozen=True, kw_only=True):
     timeouts: HTTPRouteTimeouts = HTTPRouteTimeouts()
     retry: HTTPRouteRetry | None = None
     session_persistence: SessionPersistence | None = None
+    tracing: HTTPRouteTracing | None = None
 
 
 class HTTPRouteSpec(Shape, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from meshproxy.resources.inbound import Inbound
 from meshproxy.resources.meta import Resource, Shape, default_duration, default_quantity
 from meshproxy.resources.registration import Registration
 from meshproxy.resources.sources import SourceSpec
+from meshproxy.resources.telemetry import Telemetry
 
 DEFAULT_ADMIN_ADDRESS = "127.0.0.1:15000"
 DEFAULT_INGRESS_ADDRESS = "0.0.0.0:80"
@@ -104,6 +105,7 @@ class ProxySpec(Shape, frozen=True, kw_only=True):
     buffer_size: Quantity = default_quantity("256Ki")
     log: Log = Log()
     access_log: AccessLog | None = None
+    telemetry: Telemetry | None = None
     http: ProxyHTTP = msgspec.field(default_factory=ProxyHTTP)
     sources: tuple[SourceSpec, ...] = ()
     register: tuple[Registration, ...] = ()

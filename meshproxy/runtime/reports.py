@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from meshproxy.telemetry.access_log import AccessLogWriter
 from meshproxy.telemetry.events import EventLog
+from meshproxy.telemetry.export import TelemetryExport
 from meshproxy.telemetry.handshake_totals import HandshakeTotals
 from meshproxy.telemetry.request_totals import RequestTotals
 from meshproxy.telemetry.totals import Totals
@@ -18,4 +19,5 @@ class Reports(NamedTuple):
     requests: RequestTotals
     handshakes: HandshakeTotals
     access_log: AccessLogWriter
+    export: TelemetryExport
     events: EventLog

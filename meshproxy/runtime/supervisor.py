@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from random import Random, SystemRandom
 
@@ -41,13 +41,15 @@ from meshproxy.runtime.sources import Registries
 from meshproxy.runtime.tls_materials import TLSMaterials
 from meshproxy.runtime.view import Parts, RunningProxy
 from meshproxy.runtime.worker_pool import WorkerPool
-from meshproxy.snapshot.messages import AccessRecords, EndpointFailing, RequestStats, Stats, TLSStats
+from meshproxy.snapshot.messages import AccessRecords, EndpointFailing, RequestStats, Stats, TLSStats, TraceRecords
 from meshproxy.snapshot.model import ProxySettings, open_listeners
 from meshproxy.snapshot.tls import TLSMaterial
 from meshproxy.telemetry.access_log import AccessLogWriter
 from meshproxy.telemetry.events import EventLog
+from meshproxy.telemetry.export import TelemetryExport
 from meshproxy.telemetry.handshake_totals import HandshakeTotals
 from meshproxy.telemetry.logs import configure_logging
+from meshproxy.telemetry.metrics import Family
 from meshproxy.telemetry.request_totals import RequestTotals
 from meshproxy.telemetry.totals import Totals
 
@@ -80,7 +82,8 @@ class Supervisor:
         self._overrides = overrides
         self._control_plane = control_plane
         self._settings = settings
-        self._reports = Reports(Totals(), RequestTotals(), HandshakeTotals(), AccessLogWriter(), log)
+        export = TelemetryExport(self._metric_families, time.time, Random().random)  # noqa: TID251
+        self._reports = Reports(Totals(), RequestTotals(), HandshakeTotals(), AccessLogWriter(), export, log)
         self._workers = settings.workers or len(os.sched_getaffinity(0))
         self._sockets = ListenerSockets(self._workers)
         self._health = HealthMonitor(
@@ -152,6 +155,7 @@ class Supervisor:
             self._sockets.close()
             await self._dns.stop()
             await self._admin.stop()
+            await self._reports.export.stop()
             self._reports.access_log.close()
 
     # -- configuration -------------------------------------------------------------------
@@ -163,6 +167,7 @@ class Supervisor:
         self._warn_about_restart(snapshot.settings)
         self._identity.configure(snapshot.settings.identity)
         self._reports.access_log.configure(snapshot.settings.access_log)
+        self._reports.export.configure(snapshot.settings.otlp)
         self._materials.configure(self._control_plane.materials, snapshot.tls_files)
         self._bind()
         self._health.apply(snapshot)
@@ -174,6 +179,9 @@ class Supervisor:
         """Every certificate that is in force."""
         yield from self._identity.listed()
         yield from self._materials.listed()
+
+    def _metric_families(self) -> Iterable[Family]:
+        return self._view.metric_families()
 
     def _current_materials(self) -> tuple[TLSMaterial, ...]:
         return self._materials.current()
@@ -243,6 +251,10 @@ class Supervisor:
 
     def requests_finished(self, records: AccessRecords) -> None:
         self._reports.access_log.write(records)
+        self._reports.export.export_requests(records)
+
+    def requests_traced(self, records: TraceRecords) -> None:
+        self._reports.export.export_traces(records)
 
     def endpoint_failing(self, failing: EndpointFailing) -> None:
         self._health.endpoint_failing(failing.cluster, failing.endpoint, failing.failures, failing.reason)

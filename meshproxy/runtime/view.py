@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from meshproxy.admin.view import ConfigStatus, RegistrationStatus, SourceState, WorkerStatus
@@ -24,8 +24,9 @@ from meshproxy.snapshot.model import Snapshot
 from meshproxy.telemetry.access_log import AccessLogStatus
 from meshproxy.telemetry.dns import DNSExplanation, DNSReport
 from meshproxy.telemetry.events import RecordedEvent
-from meshproxy.telemetry.metrics import IdentityMetrics, MetricsInput, SourceMetrics
-from meshproxy.telemetry.prometheus import render
+from meshproxy.telemetry.export import SignalStatus
+from meshproxy.telemetry.metrics import Family, IdentityMetrics, MetricsInput, SourceMetrics
+from meshproxy.telemetry.prometheus import families, render
 from meshproxy.telemetry.request_totals import EndpointRequests, FlagKey, RuleKey
 from meshproxy.telemetry.totals import EndpointTotals, ListenerTotals
 
@@ -164,36 +165,44 @@ class RunningProxy:
             return "no worker is up"
         return ""
 
+    def exports(self) -> tuple[SignalStatus, ...]:
+        return self._reports.export.status()
+
+    def metric_families(self) -> Iterable[Family]:
+        return families(self._metrics_input())
+
     def metrics(self) -> Iterator[bytes]:
+        return render(self._metrics_input())
+
+    def _metrics_input(self) -> MetricsInput:
         unusable = frozenset((cluster, endpoint) for cluster, endpoint, _ in self._health.unusable())
         log = self._reports.access_log.status()
-        return render(
-            MetricsInput(
-                snapshot=self.snapshot(),
-                endpoints=self._reports.totals.endpoints(),
-                listeners=self._reports.totals.listeners(),
-                rules=self._reports.requests.rules(),
-                endpoint_requests=self._reports.requests.endpoints(),
-                flags=self._reports.requests.flags(),
-                decisions=self._reports.requests.decisions(),
-                handshakes=self._reports.handshakes.sums(),
-                ejections=self._health.ejections(),
-                access_log=(log.lines, log.dropped),
-                unusable=unusable,
-                unbound=frozenset(self._sockets.problems),
-                worker_states=tuple(worker.state.value for worker in self._pool.workers),
-                worker_restarts=sum(worker.restarts for worker in self._pool.workers),
-                shortages=self._reports.totals.shortages,
-                rejections=self._control_plane.state.rejections,
-                last_good=self._control_plane.state.last_good,
-                sources=tuple(map(self._metrics_of, self._control_plane.source_statuses())),
-                identity=_identity_metrics(self._identity.status()),
-                expirations={
-                    (each.kind, each.name, each.issuer, each.serial): int(each.not_after)
-                    for each in self._certificates.rows()
-                },
-                dns=self._dns.report(),
-            )
+        return MetricsInput(
+            snapshot=self.snapshot(),
+            endpoints=self._reports.totals.endpoints(),
+            listeners=self._reports.totals.listeners(),
+            rules=self._reports.requests.rules(),
+            endpoint_requests=self._reports.requests.endpoints(),
+            flags=self._reports.requests.flags(),
+            decisions=self._reports.requests.decisions(),
+            handshakes=self._reports.handshakes.sums(),
+            ejections=self._health.ejections(),
+            access_log=(log.lines, log.dropped),
+            unusable=unusable,
+            unbound=frozenset(self._sockets.problems),
+            worker_states=tuple(worker.state.value for worker in self._pool.workers),
+            worker_restarts=sum(worker.restarts for worker in self._pool.workers),
+            shortages=self._reports.totals.shortages,
+            rejections=self._control_plane.state.rejections,
+            last_good=self._control_plane.state.last_good,
+            sources=tuple(map(self._metrics_of, self._control_plane.source_statuses())),
+            identity=_identity_metrics(self._identity.status()),
+            expirations={
+                (each.kind, each.name, each.issuer, each.serial): int(each.not_after)
+                for each in self._certificates.rows()
+            },
+            dns=self._dns.report(),
+            exports={each.signal: (each.sent, each.dropped, each.waiting) for each in self.exports()},
         )
 
     def _metrics_of(self, status: SourceStatus) -> SourceMetrics:

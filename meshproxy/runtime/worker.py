@@ -186,9 +186,14 @@ class Worker:
             self._send(handshakes)
 
     def _report_access(self) -> None:
+        self._send_records()
+        self._loop.call_later(ACCESS_INTERVAL, self._report_access)
+
+    def _send_records(self) -> None:
         for records in self._data_plane.take_access_records():
             self._send(records)
-        self._loop.call_later(ACCESS_INTERVAL, self._report_access)
+        for traces in self._data_plane.take_traces():
+            self._send(traces)
 
     def _report_affinity(self) -> None:
         learned = self._data_plane.take_affinity()
@@ -217,8 +222,7 @@ class Worker:
             return
         cut = self._data_plane.abort_connections()
         self._send_statistics()
-        for records in self._data_plane.take_access_records():
-            self._send(records)
+        self._send_records()
         self._send(Drained(cut))
         self._loop.stop()
 

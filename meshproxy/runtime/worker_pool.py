@@ -32,11 +32,12 @@ from meshproxy.snapshot.messages import (
     Stats,
     TLSStats,
     ToSupervisor,
+    TraceRecords,
 )
 from meshproxy.snapshot.model import EMPTY, Snapshot, open_listeners
 from meshproxy.snapshot.tls import TLSMaterial
 
-Report = Stats | RequestStats | TLSStats | AccessRecords | EndpointFailing
+Report = Stats | RequestStats | TLSStats | AccessRecords | TraceRecords | EndpointFailing
 HEALTH_PART = 1000
 """Changes in one `HealthChanges`, which must fit a socket packet."""
 
@@ -64,6 +65,10 @@ class PoolListener(Protocol):
 
     def requests_finished(self, records: AccessRecords) -> None:
         """Requests to be logged."""
+        ...
+
+    def requests_traced(self, records: TraceRecords) -> None:
+        """Requests whose spans are to be exported."""
         ...
 
     def endpoint_failing(self, failing: EndpointFailing) -> None: ...
@@ -170,7 +175,7 @@ class WorkerPool:
                 self._acknowledge(worker, version)
             case Nack(version, reason):
                 self._listener.rejected(worker.index, version, reason)
-            case Stats() | RequestStats() | TLSStats() | AccessRecords() | EndpointFailing():
+            case Stats() | RequestStats() | TLSStats() | AccessRecords() | TraceRecords() | EndpointFailing():
                 self._report(worker, message)
             case AffinityLearned(entries):
                 self._relay_affinity(worker, entries)
@@ -187,6 +192,8 @@ class WorkerPool:
                 self._listener.handshake_statistics(worker.index, message)
             case AccessRecords():
                 self._listener.requests_finished(message)
+            case TraceRecords():
+                self._listener.requests_traced(message)
             case EndpointFailing():
                 self._listener.endpoint_failing(message)
 

@@ -254,7 +254,7 @@ class AccessRecord(msgspec.Struct, frozen=True, array_like=True):
     `target` is what the client asked for, `sent` and `received` are bytes of bodies to and from the client;
     `status` 0 is no response; `flags` are Envoy's, joined by commas, empty for none. `upstream_seconds` is the
     time from the last try to its response's head, -1 without one. `fields` are the request's, by lower-case name,
-    as far as `AccessLog.fields` asks for them.
+    as far as `AccessLog.fields` asks for them. `trace_id` and `span_id`, hexadecimal, are those of a traced request.
     """
 
     started: float
@@ -278,6 +278,38 @@ class AccessRecord(msgspec.Struct, frozen=True, array_like=True):
     upstream_seconds: float
     request_id: str
     fields: dict[str, str]
+    trace_id: str = ""
+    span_id: str = ""
+
+
+class TriedEndpoint(msgspec.Struct, frozen=True, array_like=True):
+    """One try of a traced request: a client span. `started` is Unix time; `status` 0 is no response."""
+
+    span_id: str
+    endpoint: str
+    started: float
+    seconds: float
+    status: int
+    detail: str = ""
+
+
+class TraceRecord(msgspec.Struct, frozen=True, array_like=True):
+    """A traced request: a server span, whose ids the request has, and a client span for each of `tries`.
+
+    `parent_id` is empty where the trace begins here. `state` is the request's ``tracestate``.
+    """
+
+    parent_id: str
+    state: str
+    request: AccessRecord
+    tries: tuple[TriedEndpoint, ...] = ()
+
+
+class TraceRecords(Message, frozen=True):
+    """Traces to be exported, oldest first; `dropped` more were not kept since the last message."""
+
+    records: tuple[TraceRecord, ...]
+    dropped: int = 0
 
 
 class AccessRecords(Message, frozen=True):
@@ -333,7 +365,17 @@ ToWorker = (
     | Drain
 )
 ToSupervisor = (
-    Hello | Ack | Nack | Stats | RequestStats | TLSStats | AccessRecords | EndpointFailing | AffinityLearned | Drained
+    Hello
+    | Ack
+    | Nack
+    | Stats
+    | RequestStats
+    | TLSStats
+    | AccessRecords
+    | TraceRecords
+    | EndpointFailing
+    | AffinityLearned
+    | Drained
 )
 
 encode = msgspec.msgpack.Encoder().encode

@@ -14,7 +14,9 @@ from meshproxy.snapshot.authorization import Authorization
 from meshproxy.snapshot.http import DEFAULT_HTTP, HashOn, HTTPListener, RateLimit, SlowStart
 from meshproxy.snapshot.identity import IdentitySettings
 from meshproxy.snapshot.routes import Backend, RetryPolicy, RouteTable
+from meshproxy.snapshot.telemetry import OTLPSettings
 from meshproxy.snapshot.tls import ServerTLS, TLSFiles, UpstreamTLS
+from meshproxy.snapshot.tracing import Tracing
 from meshproxy.snapshot.value import Value
 
 
@@ -308,6 +310,8 @@ class ProxySettings(Value, frozen=True, kw_only=True):
     log_format: str = "text"
     log_level: str = "info"
     access_log: AccessLog | None = None
+    tracing: Tracing | None = None
+    otlp: OTLPSettings | None = None
     identity: IdentitySettings | None = None
     dns: DNSSettings | None = None
 

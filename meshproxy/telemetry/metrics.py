@@ -58,7 +58,7 @@ class MetricsInput(msgspec.Struct, frozen=True, kw_only=True):
 
     `unusable` holds the endpoints that must not be used; `ejections` of endpoints with outlier detection how often they
     were ejected, and whether they are now. `access_log` is (lines written, lines dropped); `expirations` has seconds
-    since 1970 by a certificate's kind, name, issuer and serial number.
+    since 1970 by a certificate's kind, name, issuer and serial number; `exports` (sent, dropped, waiting) by signal.
     """
 
     snapshot: Snapshot
@@ -82,6 +82,7 @@ class MetricsInput(msgspec.Struct, frozen=True, kw_only=True):
     expirations: Mapping[tuple[str, str, str, str], int] = {}
     dns: DNSReport | None = None
     decisions: Mapping[DecisionKey, int] = {}
+    exports: Mapping[str, tuple[int, int, int]] = {}
 
 
 def listener_labels(listener: Listener) -> str:

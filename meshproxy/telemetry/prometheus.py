@@ -71,6 +71,9 @@ METRICS: dict[str, Metric] = {
     "meshproxy_endpoint_connect_timeouts_total": Metric("counter", "Those of them that timed out.", ENDPOINT),
     "meshproxy_endpoint_sent_bytes_total": Metric("counter", "Payload sent to an endpoint.", ENDPOINT),
     "meshproxy_endpoint_received_bytes_total": Metric("counter", "Payload received from an endpoint.", ENDPOINT),
+    "meshproxy_otlp_sent_total": Metric("counter", "Traces, readings and log records sent.", ("signal",)),
+    "meshproxy_otlp_dropped_total": Metric("counter", "Those that could not be sent.", ("signal",)),
+    "meshproxy_otlp_waiting": Metric("gauge", "Those that wait to be sent.", ("signal",)),
     **request_metrics.METRICS,
     **handshake_metrics.METRICS,
 }
@@ -102,7 +105,7 @@ def render(metrics: MetricsInput) -> Iterator[bytes]:
     In pieces of about a millisecond: with 10,000 endpoints there are some hundreds.
     """
     lines = chain.from_iterable(
-        exposition.family(name, METRICS[name].kind, METRICS[name].help, samples) for name, samples in _families(metrics)
+        exposition.family(name, METRICS[name].kind, METRICS[name].help, samples) for name, samples in families(metrics)
     )
     while piece := "".join(islice(lines, PIECE)):
         yield piece.encode()
@@ -115,7 +118,8 @@ def _of_this_process() -> bytes:
     return generate_latest(registry)
 
 
-def _families(metrics: MetricsInput) -> Iterator[Family]:
+def families(metrics: MetricsInput) -> Iterator[Family]:
+    """Everything in `METRICS`."""
     yield _single("meshproxy_build_info", 1, __version__)
     yield _single("meshproxy_config_info", 1, metrics.snapshot.version, metrics.last_good)
     yield _single("meshproxy_config_rejections_total", metrics.rejections)
@@ -131,6 +135,12 @@ def _families(metrics: MetricsInput) -> Iterator[Family]:
     yield from _endpoint_families(metrics)
     yield from request_metrics.families(metrics)
     yield from handshake_metrics.families(metrics)
+    yield from _export_families(metrics.exports)
+
+
+def _export_families(exports: Mapping[str, tuple[int, int, int]]) -> Iterator[Family]:
+    for index, what in enumerate(("sent_total", "dropped_total", "waiting")):
+        yield _by_label(f"meshproxy_otlp_{what}", {signal: counts[index] for signal, counts in exports.items()})
 
 
 def _identity_families(identity: IdentityMetrics | None) -> Iterator[Family]:

@@ -42,7 +42,8 @@ def _essence(snapshot: Snapshot) -> dict[str, object]:
     fields = msgspec.to_builtins(snapshot)
     names = ("listeners", "routeTables", "authorizations", "clusters", "assignments")
     essence = {name: fields[name] for name in names if name in fields}
-    parts = {"identity": snapshot.settings.identity, "dns": snapshot.settings.dns}
+    settings = snapshot.settings
+    parts = {"identity": settings.identity, "dns": settings.dns, "tracing": settings.tracing, "otlp": settings.otlp}
     return {name: msgspec.to_builtins(part) for name, part in parts.items() if part is not None} | essence
 
 

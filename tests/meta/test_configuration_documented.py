@@ -23,6 +23,7 @@ TEXT = "\n".join(
         "dns.md",
         "http-routing.md",
         "identity.md",
+        "telemetry.md",
         "tls.md",
     )
 )

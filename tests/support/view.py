@@ -38,6 +38,7 @@ from meshproxy.snapshot.routes import (
 from meshproxy.telemetry.access_log import AccessLogStatus
 from meshproxy.telemetry.dns import DNSExplanation, DNSReport
 from meshproxy.telemetry.events import RecordedEvent
+from meshproxy.telemetry.export import SignalStatus
 from meshproxy.telemetry.latency import BOUNDS
 from meshproxy.telemetry.request_totals import EndpointRequests, FlagKey, RuleKey
 from meshproxy.telemetry.totals import EndpointTotals, ListenerTotals
@@ -208,6 +209,9 @@ class FakeView:
 
     def access_log(self) -> AccessLogStatus:
         return self.log
+
+    def exports(self) -> tuple[SignalStatus, ...]:
+        return (SignalStatus(signal="traces", endpoint="http://c:4318", sent=7, dropped=0, waiting=1, problem=""),)
 
     def listener_problems(self) -> Mapping[str, str]:
         return self.problems

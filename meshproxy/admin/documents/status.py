@@ -10,6 +10,7 @@ from meshproxy.base.errors import Finding
 from meshproxy.identity.status import IdentityStatus
 from meshproxy.telemetry.access_log import AccessLogStatus
 from meshproxy.telemetry.dns import DNSReport
+from meshproxy.telemetry.export import SignalStatus
 from meshproxy.telemetry.request_totals import sum_of
 
 
@@ -31,6 +32,7 @@ class StatusDocument(Row, frozen=True, kw_only=True):
     failed_listeners: dict[str, str]
     requests: RequestsRow
     access_log: AccessLogStatus
+    exports: tuple[SignalStatus, ...]
     diagnostics: tuple[Finding, ...]
 
 
@@ -53,5 +55,6 @@ def document(view: ProxyView) -> StatusDocument:
         failed_listeners=dict(view.listener_problems()),
         requests=requests_row(sum_of(view.rule_requests().values())),
         access_log=view.access_log(),
+        exports=view.exports(),
         diagnostics=view.diagnostics(),
     )

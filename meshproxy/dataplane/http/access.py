@@ -9,50 +9,64 @@ from meshproxy.snapshot.messages import AccessRecord
 if TYPE_CHECKING:
     from meshproxy.dataplane.http.downstream import Downstream
     from meshproxy.dataplane.http.exchange import Exchange
+    from meshproxy.dataplane.http.tracing import Trace
 
 MAX_FIELD = 2048
 """Characters of one field that are kept."""
 
 
+_TRACED_FIELDS = (("user-agent", b"user-agent"),)
+
+
 def record(exchange: Exchange, tried_at: float, seconds: float) -> None:
-    """Keep what the access log says of `exchange`, whose last try began at `tried_at`."""
+    """Keep what the access log, and the trace, say of `exchange`, whose last try began at `tried_at`."""
+    context = exchange.client.frontend.context
+    wants, trace = context.wants_record, exchange.trace
+    if trace is not None and not trace.is_wanted(exchange.status, exchange.flags):
+        trace = None
+    if wants is not None and wants(exchange.status, seconds, exchange.flags):
+        context.access.put(_request(exchange, trace, tried_at, seconds, context.logged_fields))
+    if trace is not None:
+        request = _request(exchange, trace, tried_at, seconds, _TRACED_FIELDS)
+        context.traces.put(trace.record(request, exchange.head, context.wall))
+
+
+def _request(
+    exchange: Exchange, trace: Trace | None, tried_at: float, seconds: float, fields: tuple[tuple[str, bytes], ...]
+) -> AccessRecord:
     head, client, rule, cluster = exchange.head, exchange.client, exchange.rule, exchange.cluster
-    frontend, context = client.frontend, client.frontend.context
-    context.record(
-        AccessRecord(
-            started=context.wall + exchange.started,
-            seconds=seconds,
-            listener=frontend.name,
-            rule=rule.name if rule is not None else "",
-            cluster=cluster.config.name if cluster is not None else "",
-            endpoint=exchange.endpoint,
-            client=exchange.client_address,
-            peer=client.facts.address,
-            method=_text(head.method),
-            host=_text(head.authority),
-            target=_text(head.target),
-            version=f"HTTP/1.{head.minor}",
-            status=exchange.status,
-            flags=exchange.flags,
-            detail=exchange.detail,
-            received=exchange.body.size,
-            sent=exchange.sent,
-            attempts=exchange.attempts,
-            upstream_seconds=exchange.responded - tried_at if exchange.responding else -1.0,
-            request_id=_text(exchange.request_id),
-            fields={
-                name: _text(value)
-                for name, encoded in context.logged_fields
-                if (value := head.header(encoded)) is not None
-            },
-        )
+    frontend = client.frontend
+    return AccessRecord(
+        started=frontend.context.wall + exchange.started,
+        seconds=seconds,
+        listener=frontend.name,
+        rule=rule.name if rule is not None else "",
+        cluster=cluster.config.name if cluster is not None else "",
+        endpoint=exchange.endpoint,
+        client=exchange.client_address,
+        peer=client.facts.address,
+        method=_text(head.method),
+        host=_text(head.authority),
+        target=_text(head.target),
+        version=f"HTTP/1.{head.minor}",
+        status=exchange.status,
+        flags=exchange.flags,
+        detail=exchange.detail,
+        received=exchange.body.size,
+        sent=exchange.sent,
+        attempts=exchange.attempts,
+        upstream_seconds=exchange.responded - tried_at if exchange.responding else -1.0,
+        request_id=_text(exchange.request_id),
+        fields={name: _text(value) for name, encoded in fields if (value := head.header(encoded)) is not None},
+        trace_id=trace.trace_id.decode() if trace is not None else "",
+        span_id=trace.span_id.decode() if trace is not None else "",
     )
 
 
 def record_refusal(client: Downstream, status: int, flag: str, detail: str) -> None:
     """Keep that `client` sent what was no request."""
     frontend, context = client.frontend, client.frontend.context
-    context.record(
+    context.access.put(
         AccessRecord(
             started=context.wall + client.now(),
             seconds=0.0,

@@ -88,13 +88,14 @@ class RuleAction:
 
     __slots__ = (
         "_backends", "_bounds", "answers", "authorization", "backend_timeout", "cors", "counters", "name",
-        "persistence", "redirect", "request_timeout", "response_edits", "retry", "sole",
+        "persistence", "redirect", "request_timeout", "response_edits", "retry", "sole", "trace_sampling",
     )  # fmt: skip
 
     def __init__(self, rule: Rule, clusters: Mapping[str, Cluster], counters: Callable[[str], RequestCounters]) -> None:
         """`counters` gives those of a backend by its name, and the rule's own for an empty one."""
         self.name = rule.name
         self.authorization = rule.authorization
+        self.trace_sampling = rule.trace_sampling
         self.counters = counters("")
         self.redirect = rule.filters.redirect
         self.cors = CORSPolicy(rule.filters.cors) if rule.filters.cors is not None else None

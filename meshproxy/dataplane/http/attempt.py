@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 
 from meshproxy.dataplane.cluster import Cluster
+from meshproxy.dataplane.http.tracing import Trace
 from meshproxy.dataplane.http.upstream_connection import Bytes, UpstreamConnection
 from meshproxy.dataplane.upstream import Upstream
 from meshproxy.protocols.http1.response import ResponseHead
@@ -50,7 +51,7 @@ class AttemptOwner:
 class Attempt:
     """Implements `upstream.Attached`. Used again for each try of its owner; `active` from `begin` to `end`."""
 
-    __slots__ = ("_cluster", "_owner", "active", "connection", "started", "upstream")
+    __slots__ = ("_cluster", "_owner", "active", "connection", "started", "trace", "upstream")
 
     upstream: Upstream
     _cluster: Cluster
@@ -60,6 +61,7 @@ class Attempt:
         self.connection: UpstreamConnection | None = None
         self.active = False
         self.started = 0.0
+        self.trace: Trace | None = None
 
     def begin(self, cluster: Cluster, upstream: Upstream, now: float) -> None:
         """Count as a request of `upstream`; `find_connection` comes next."""
@@ -69,6 +71,8 @@ class Attempt:
         self._cluster = cluster
         cluster.acquire(upstream)
         upstream.attach(self)
+        if self.trace is not None:
+            self.trace.try_began(upstream.key, now)
 
     def find_connection(self, resend: bool) -> bool:
         """Take an idle connection, or open one; whether the owner's request is on its way by now.
@@ -165,6 +169,8 @@ class Attempt:
         self.settle()
         connection, self.connection = self.connection, None
         upstream, cluster = self.upstream, self._cluster
+        if self.trace is not None:
+            self.trace.try_ended(status, cluster.pool.reactor.time)
         if connection is not None:
             if keep:
                 connection.release()

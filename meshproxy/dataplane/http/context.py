@@ -2,23 +2,49 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from random import Random
+from typing import Generic, TypeVar
 
 from meshproxy.dataplane.http.counters import RequestCounters
 from meshproxy.dataplane.http.forwarding import RequestIds
-from meshproxy.snapshot.messages import AccessRecord, RouteStats
+from meshproxy.dataplane.http.tracing import Tracer
+from meshproxy.snapshot.messages import AccessRecord, RouteStats, TraceRecord
 
 MAX_RECORDS = 4096
-"""Access records kept until they are taken; more are dropped, and counted."""
+"""Records kept until they are taken; more are dropped, and counted."""
+
+R = TypeVar("R")
+
+
+class Records(Generic[R]):
+    """What is kept of requests until it is taken, `MAX_RECORDS` at the most."""
+
+    __slots__ = ("_dropped", "_kept")
+
+    def __init__(self) -> None:
+        self._kept: list[R] = []
+        self._dropped = 0
+
+    def put(self, record: R) -> None:
+        if len(self._kept) >= MAX_RECORDS:
+            self._dropped += 1
+        else:
+            self._kept.append(record)
+
+    def take(self) -> tuple[tuple[R, ...], int]:
+        """(what was kept since the last call, how many more there were)."""
+        records, dropped = tuple(self._kept), self._dropped
+        self._kept.clear()
+        self._dropped = 0
+        return records, dropped
 
 
 class HTTPContext:
     """`wall` is Unix time minus the reactor's clock. `wants_record` decides on access records; None: there are none."""
 
     __slots__ = (
-        "_counters", "_reported_flags", "access_records", "dropped_records", "flags", "ids", "logged_fields", "random",
+        "_counters", "_reported_flags", "access", "flags", "ids", "logged_fields", "random", "tracer", "traces",
         "wall", "wants_record",
     )  # fmt: skip
 
@@ -32,8 +58,10 @@ class HTTPContext:
         self.logged_fields: tuple[tuple[str, bytes], ...] = ()
         """The fields of requests that access records have, by name."""
         self._reported_flags: dict[tuple[str, str], int] = {}
-        self.access_records: deque[AccessRecord] = deque()
-        self.dropped_records = 0
+        self.access: Records[AccessRecord] = Records()
+        self.tracer: Tracer | None = None
+        """None where nothing is traced."""
+        self.traces: Records[TraceRecord] = Records()
         self._counters: dict[tuple[str, str, str], RequestCounters] = {}
 
     def counters(self, table: str, rule: str, backend: str = "") -> RequestCounters:
@@ -71,22 +99,8 @@ class HTTPContext:
         before, self._reported_flags = self._reported_flags, dict(self.flags)
         return tuple((*key, count) for key, count in self.flags.items() if before.get(key) != count)
 
-    def take_records(self) -> tuple[tuple[AccessRecord, ...], int]:
-        """(the records kept since the last call, how many more there were)."""
-        records, dropped = tuple(self.access_records), self.dropped_records
-        self.access_records.clear()
-        self.dropped_records = 0
-        return records, dropped
-
     def count_flags(self, listener: str, flags: str) -> None:
         """Count what a request ended with: `flags` are joined by commas."""
         for flag in flags.split(","):
             key = (listener, flag)
             self.flags[key] = self.flags.get(key, 0) + 1
-
-    def record(self, record: AccessRecord) -> None:
-        """Keep a record until it is taken."""
-        if len(self.access_records) >= MAX_RECORDS:
-            self.dropped_records += 1
-        else:
-            self.access_records.append(record)

@@ -272,6 +272,10 @@ class Downstream:
     def now(self) -> float:
         return self._reactor.time
 
+    def wall(self) -> float:
+        """Unix time."""
+        return self.frontend.context.wall + self._reactor.time
+
     @property
     def here(self) -> tuple[str, int]:
         """The scheme and the port that a client uses."""

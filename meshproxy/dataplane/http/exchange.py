@@ -42,7 +42,7 @@ class Exchange(AttemptOwner):
         "_attempt", "_backend", "_backoff", "_entered", "_normalized", "_prefix", "_retries", "_sending", "_timeouts",
         "_told", "_waiting", "_writer", "active", "attempts", "body", "client", "client_address", "cluster", "detail",
         "endpoint", "flags", "head", "preference", "request_id", "responded", "responding", "rule", "sent",
-        "started", "status",
+        "started", "status", "trace",
     )  # fmt: skip
 
     head: RequestHead
@@ -91,6 +91,8 @@ class Exchange(AttemptOwner):
         if facts.tls is not None and facts.tls.misdirects(head.host):
             self.reply(421, "NR", "another listener serves this host")
             return
+        tracer = self.client.frontend.context.tracer
+        self.trace = self._attempt.trace = tracer.begin(head) if tracer is not None else None
         path = normalize_path(head.path)
         if path is None:
             self.reply(400, "DPE", "the path's percent-encoding is malformed")
@@ -103,6 +105,8 @@ class Exchange(AttemptOwner):
             self.reply(404, "NR", "no rule matches")
             return
         self.rule, self._prefix = rule, _ = found
+        if self.trace is not None and rule.trace_sampling is not None:
+            self.trace.decide(rule.trace_sampling)
         authorization = rule.authorization or self.client.frontend.authorization
         if not authorization or not self._is_refused(forbidden(self, authorization)):
             self._follow(rule, head)
@@ -112,7 +116,7 @@ class Exchange(AttemptOwner):
         if rule.answers and self._is_answered(rule, head):
             return
         if rule.persistence is not None:
-            self.preference.token = rule.persistence.token_of(head, self._wall())
+            self.preference.token = rule.persistence.token_of(head, self.client.wall())
         token = self.preference.token
         backend = rule.backend_with(token.endpoint) if token is not None else None
         self._backend = backend = backend or rule.choose(self.client.frontend.context.random)
@@ -175,9 +179,6 @@ class Exchange(AttemptOwner):
         self._entered = True
         self._start_try(self.client.now())
 
-    def _wall(self) -> float:
-        return self.client.frontend.context.wall + self.started
-
     # -- tries ---------------------------------------------------------------------------
 
     def _start_try(self, now: float) -> None:
@@ -228,7 +229,8 @@ class Exchange(AttemptOwner):
         backend, client = self._backend, self.client
         assert backend is not None
         believed, host = client.facts.is_trusted, client.frontend.default_host
-        return backend.upstream_head(self.head, self._told, believed, host, self._prefix, self._normalized)
+        data = backend.upstream_head(self.head, self._told, believed, host, self._prefix, self._normalized)
+        return data if self.trace is None else self.trace.tell(data)
 
     def request_body(self, piece: bytes, complete: bool) -> None:
         """More of the request's body."""
@@ -301,7 +303,7 @@ class Exchange(AttemptOwner):
         assert backend is not None
         assert cluster is not None
         upstream = self._attempt.upstream
-        added = self.preference.response_fields(rule.persistence, cluster, upstream, self._wall())
+        added = self.preference.response_fields(rule.persistence, cluster, upstream, self.client.wall())
         return added + backend.cors.response_fields(self.head) if backend.cors is not None else added
 
     def response_body(self, body: Bytes, done: bool) -> None:
@@ -493,6 +495,4 @@ class Exchange(AttemptOwner):
             (rule.counters if rule is not None else frontend.unmatched).count(self.status, seconds)
         if self.flags:
             frontend.context.count_flags(frontend.name, self.flags)
-        wants = frontend.context.wants_record
-        if wants is not None and wants(self.status, seconds, self.flags):
-            access.record(self, self._attempt.started, seconds)
+        access.record(self, self._attempt.started, seconds)

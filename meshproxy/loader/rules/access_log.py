@@ -23,9 +23,7 @@ def check(log: AccessLog) -> Iterator[Finding]:
     if log.path != "-" and not log.path.startswith("/"):
         message = f"{values.quote(log.path)} is no absolute path; write one, or - for standard output"
         yield Finding(field=f"{FIELD}.path", message=message)
-    if not 0 <= log.sample_percent <= 100:
-        message = f"{log.sample_percent:g} is out of range; it must be between 0 and 100"
-        yield Finding(field=f"{FIELD}.samplePercent", message=message)
+    yield from finding(f"{FIELD}.samplePercent", values.percentage(log.sample_percent))
     if log.min_status is not None:
         yield from finding(f"{FIELD}.minStatus", values.in_range(log.min_status, *STATUSES))
     for index, flag in enumerate(log.flags):

@@ -68,7 +68,7 @@ def _check_retry(retry: Retry, breaker: CircuitBreaker) -> Iterator[Finding]:
     if breaker.max_retries is not None:
         message = "does not go with circuitBreaker.maxRetries: one or the other says how many retries there may be"
         yield Finding(field=f"{field}.budget", message=message)
-    yield from finding(f"{field}.budget.percent", _percentage(retry.budget.percent))
+    yield from finding(f"{field}.budget.percent", values.percentage(retry.budget.percent))
     yield from finding(f"{field}.budget.minConcurrency", values.in_range(retry.budget.min_concurrency, 0, MAX_REQUESTS))
 
 
@@ -128,7 +128,7 @@ def _check_slow_start(slow_start: SlowStart, field: str) -> Iterator[Finding]:
     if not 0 < slow_start.aggression <= 100:
         message = f"{slow_start.aggression:g} is out of range; it must be above 0, and 100 at most"
         yield Finding(field=f"{field}.aggression", message=message)
-    yield from finding(f"{field}.minWeightPercent", _percentage(slow_start.min_weight_percent))
+    yield from finding(f"{field}.minWeightPercent", values.percentage(slow_start.min_weight_percent))
 
 
 def _in_range(value: int | None, low: int, high: int) -> Problem:
@@ -137,7 +137,3 @@ def _in_range(value: int | None, low: int, high: int) -> Problem:
 
 def _positive(value: float | None) -> Problem:
     return None if value is None else values.positive_duration(value)
-
-
-def _percentage(value: float) -> Problem:
-    return None if 0 <= value <= 100 else f"{value:g} is out of range; it must be between 0 and 100"

@@ -77,6 +77,8 @@ def _check_rule(field: str, rule: HTTPRouteRule) -> Iterator[Finding]:
     yield from _check_timeouts(f"{field}.timeouts", rule.timeouts)
     if rule.retry is not None:
         yield from _check_retry(f"{field}.retry", rule.retry)
+    if rule.tracing is not None:
+        yield from finding(f"{field}.tracing.samplePercent", values.percentage(rule.tracing.sample_percent))
     if rule.session_persistence is not None:
         yield from _check_persistence(f"{field}.sessionPersistence", rule.session_persistence)
 

@@ -7,7 +7,17 @@ from ipaddress import ip_address
 
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.errors import Finding
-from meshproxy.loader.rules import access_log, dns, http_policy, identity, inbound, registration, sources, values
+from meshproxy.loader.rules import (
+    access_log,
+    dns,
+    http_policy,
+    identity,
+    inbound,
+    registration,
+    sources,
+    telemetry,
+    values,
+)
 from meshproxy.loader.rules.values import finding
 from meshproxy.resources.proxy import Admin, IngressListener, ProxySpec
 
@@ -35,6 +45,7 @@ def check(spec: ProxySpec) -> Iterator[Finding]:
         yield from inbound.check(spec.inbound, "spec.inbound")
     if spec.access_log is not None:
         yield from access_log.check(spec.access_log)
+    yield from telemetry.check(spec)
     if spec.dns is not None:
         yield from dns.check(spec.dns)
 

@@ -59,6 +59,10 @@ def in_range(value: int, low: int, high: int) -> Problem:
     return None if low <= value <= high else f"{value} is out of range; it must be between {low} and {high}"
 
 
+def percentage(value: float) -> Problem:
+    return None if 0 <= value <= 100 else f"{value:g} is out of range; it must be between 0 and 100"
+
+
 def positive_duration(value: float) -> Problem:
     return None if value > 0 else "must be longer than 0s"
 

@@ -96,6 +96,7 @@ def make_input(**fields: Any) -> MetricsInput:
             dropped=2,
             upstreams=(UpstreamReport(address="192.0.2.1:53", answers=3, failures=1, seconds=0.25),),
         ),
+        "exports": {"traces": (1, 2, 3)},
         "decisions": {DecisionKey("Service/default/web:http", "AuthorizationPolicy/p", "denied"): 3},
     }
     return MetricsInput(**defaults | fields)

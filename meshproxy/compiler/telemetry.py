@@ -1,0 +1,54 @@
+"""`Proxy.spec.telemetry` → what workers trace, and what the supervisor exports."""
+
+from __future__ import annotations
+
+from meshproxy import __version__
+from meshproxy.resources import Proxy
+from meshproxy.resources.telemetry import Telemetry
+from meshproxy.snapshot.telemetry import OTLPSettings, Temporality
+from meshproxy.snapshot.tracing import Propagation, Tracing
+
+
+def tracing_of(proxy: Proxy) -> Tracing | None:
+    """Contexts are passed on even where nothing is exported."""
+    telemetry = proxy.spec.telemetry
+    if telemetry is None or telemetry.tracing is None:
+        return None
+    tracing = telemetry.tracing
+    return Tracing(
+        sampling=tracing.sample_percent / 100 if telemetry.otlp is not None else 0.0,
+        propagation=tuple(Propagation(each.value) for each in tracing.propagation),
+        always_errors=tracing.always_errors and telemetry.otlp is not None,
+        connections=tracing.connections,
+    )
+
+
+def otlp_of(proxy: Proxy, node_name: str) -> OTLPSettings | None:
+    telemetry = proxy.spec.telemetry
+    if telemetry is None or telemetry.otlp is None:
+        return None
+    metrics, logs, otlp = telemetry.metrics, telemetry.logs, telemetry.otlp
+    return OTLPSettings(
+        endpoint=otlp.endpoint,
+        headers=otlp.headers,
+        timeout=float(otlp.timeout),
+        ca_file=otlp.ca_file or "",
+        attributes=_attributes(proxy, telemetry, node_name),
+        traces=telemetry.tracing is not None,
+        metrics_interval=float(metrics.interval) if metrics is not None else None,
+        temporality=Temporality(metrics.temporality.value) if metrics is not None else Temporality.CUMULATIVE,
+        access_log=logs is not None and logs.access_log,
+    )
+
+
+def _attributes(proxy: Proxy, telemetry: Telemetry, node_name: str) -> dict[str, str]:
+    """The resource, as OpenTelemetry's conventions have it; what is written goes before what is known."""
+    name = telemetry.service_name or proxy.metadata.name
+    known = {
+        "service.name": name,
+        "service.namespace": proxy.metadata.namespace,
+        "service.instance.id": f"{proxy.metadata.namespace}/{proxy.metadata.name}@{node_name}",
+        "service.version": __version__,
+        "host.name": node_name,
+    }
+    return dict(sorted({**known, **telemetry.resource_attributes}.items()))

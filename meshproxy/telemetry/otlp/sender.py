@@ -1,0 +1,193 @@
+"""Sends one signal to a collector: batches, retries, and a bound on what waits."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+import aiohttp
+
+from meshproxy.base.backoff import Backoff
+
+MAX_WAITING = 8192
+"""Items that wait to be sent (the SDK's queue: 2048 spans); more are dropped, and counted."""
+BATCH = 512
+"""Items in one request (the SDK's `max_export_batch_size`)."""
+INTERVAL = 1.0
+"""Seconds that items are collected for, unless there is a batch of them sooner."""
+TRIES = 5
+"""Tries for a batch; then it is dropped, so that newer ones have their turn."""
+MAX_PAUSE = 30.0
+"""Seconds between tries, at most."""
+RETRIED = frozenset({429, 502, 503, 504})
+"""Statuses after which to try again (OTLP specification, "Failures"); others say that the batch itself is refused."""
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Serializable(Protocol):
+    """A protobuf message."""
+
+    def SerializeToString(self) -> bytes: ...  # noqa: N802 protobuf's name
+
+
+class SenderStatus(NamedTuple):
+    """Items since the start; `problem` says why the last try failed, while that is so."""
+
+    sent: int = 0
+    dropped: int = 0
+    waiting: int = 0
+    problem: str = ""
+
+
+class Collector(NamedTuple):
+    """Where to send to; `url` is that of the signal."""
+
+    url: str
+    headers: dict[str, str]
+    timeout: float
+
+
+class _Refused(Exception):
+    """The collector answered that it does not want this batch, whenever it comes."""
+
+
+class _Later(Exception):
+    """The collector cannot take it now; `pause` is when it wants to be asked again, None where it does not say."""
+
+    def __init__(self, why: str, pause: float | None = None) -> None:
+        super().__init__(why)
+        self.pause = pause
+
+
+class Sender(Generic[T]):
+    """Owns the items that wait. `encode` makes the request of a batch; `run` sends until it is cancelled."""
+
+    def __init__(
+        self,
+        signal: str,
+        collector: Collector,
+        session: aiohttp.ClientSession,
+        encode: Callable[[list[T]], Serializable],
+        random: Callable[[], float],
+        most: int = MAX_WAITING,
+        batch: int = BATCH,
+    ) -> None:
+        self._signal = signal
+        self._collector = collector
+        self._session = session
+        self._encode = encode
+        self._most = most
+        self._batch = batch
+        self._backoff = Backoff(1.0, MAX_PAUSE, random)
+        self._items: deque[T] = deque()
+        self._full_batch = asyncio.Event()
+        self._sent = self._dropped = 0
+        self._problem = ""
+
+    def put(self, items: Iterable[T], dropped: int = 0) -> None:
+        """Send `items` some time; `dropped` more were lost on the way here. Never blocks."""
+        self._dropped += dropped
+        for item in items:
+            if len(self._items) >= self._most:
+                self._dropped += 1
+            else:
+                self._items.append(item)
+        if len(self._items) >= self._batch:
+            self._full_batch.set()
+
+    def status(self) -> SenderStatus:
+        return SenderStatus(self._sent, self._dropped, len(self._items), self._problem)
+
+    async def run(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(INTERVAL):
+                    await self._full_batch.wait()
+            except TimeoutError:
+                pass
+            while self._items:
+                await self._send_batch()
+            self._full_batch.clear()
+
+    async def flush(self) -> None:
+        """Send what waits, each batch once: the process ends."""
+        while self._items:
+            batch = self._take_batch()
+            try:
+                await self._post(batch)
+            except (_Refused, _Later, aiohttp.ClientError, TimeoutError, OSError) as error:
+                self._lose(batch, error)
+            else:
+                self._sent += len(batch)
+
+    def _take_batch(self) -> list[T]:
+        return [self._items.popleft() for _ in range(min(self._batch, len(self._items)))]
+
+    async def _send_batch(self) -> None:
+        batch = self._take_batch()
+        for number in range(1, TRIES + 1):
+            pause: float | None = None
+            try:
+                await self._post(batch)
+            except _Refused as error:
+                self._lose(batch, error)
+                return
+            except (_Later, aiohttp.ClientError, TimeoutError, OSError) as error:
+                pause = error.pause if isinstance(error, _Later) else None
+                self._note(error)
+                if number == TRIES:
+                    self._lose(batch, error)
+                    return
+            else:
+                self._sent += len(batch)
+                self._backoff.reset()
+                self._note(None)
+                return
+            await asyncio.sleep(self._backoff.next_delay() if pause is None else min(pause, MAX_PAUSE))
+
+    async def _post(self, batch: list[T]) -> None:
+        body = await asyncio.to_thread(self._body, batch)
+        collector = self._collector
+        headers = {**collector.headers, "Content-Type": "application/x-protobuf", "Content-Encoding": "gzip"}
+        timeout = aiohttp.ClientTimeout(total=collector.timeout)
+        async with self._session.post(collector.url, data=body, headers=headers, timeout=timeout) as response:
+            if response.status < 300:
+                return
+            said = (await response.content.read(200)).decode("utf-8", "replace").strip()
+            why = f"{collector.url} answered {response.status} {said!r}"
+            if response.status in RETRIED:
+                raise _Later(why, _retry_after(response.headers.get("Retry-After")))
+            raise _Refused(why)
+
+    def _body(self, batch: list[T]) -> bytes:
+        return gzip.compress(self._encode(batch).SerializeToString(), compresslevel=1)
+
+    def _lose(self, batch: list[T], error: Exception) -> None:
+        self._dropped += len(batch)
+        self._note(error)
+
+    def _note(self, error: Exception | None) -> None:
+        """Keep what is wrong, and say it once."""
+        problem = "" if error is None else str(error) or f"no answer within {self._collector.timeout:g} s"
+        if problem and not self._problem:
+            _log.warning("%s cannot be sent: %s", self._signal, problem)
+        elif self._problem and not problem:
+            _log.info("%s are sent again", self._signal)
+        self._problem = problem
+
+
+def _retry_after(value: str | None) -> float | None:
+    """The seconds that a Retry-After field asks for (RFC 9110 §10.2.3); a date is not worth a clock of its own."""
+    if value is None:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        return None

@@ -1,0 +1,141 @@
+"""What spans, log records and metrics say, read back with the official protobufs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from opentelemetry.proto.metrics.v1.metrics_pb2 import AGGREGATION_TEMPORALITY_DELTA, Metric
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+
+from meshproxy.snapshot.telemetry import Temporality
+from meshproxy.telemetry.latency import BOUNDS
+from meshproxy.telemetry.metrics import Family
+from meshproxy.telemetry.otlp.logs import log_record_of
+from meshproxy.telemetry.otlp.metrics import MetricsReader
+from meshproxy.telemetry.otlp.spans import spans_of
+from tests.support.collector import plain
+from tests.support.traces import PARENT, SPAN, TRACE, TRIED, make_request, make_trace
+
+
+def test_spans_of_a_request() -> None:
+    server, client = spans_of(make_trace())
+    assert (server.trace_id.hex(), server.span_id.hex(), server.parent_span_id.hex()) == (TRACE, SPAN, PARENT)
+    assert (client.trace_id.hex(), client.span_id.hex(), client.parent_span_id.hex()) == (TRACE, TRIED, SPAN)
+    assert (server.kind, client.kind) == (Span.SPAN_KIND_SERVER, Span.SPAN_KIND_CLIENT)
+    assert server.trace_state == "k=v"
+    assert server.name == client.name == "GET default/web/0"
+    assert (server.start_time_unix_nano, server.end_time_unix_nano) == (1000_500_000_000, 1000_750_000_000)
+    assert plain(server.attributes) == {
+        "http.request.method": "GET",
+        "url.scheme": "http",
+        "url.path": "/a/b",
+        "url.query": "c=d",
+        "http.route": "default/web/0",
+        "http.response.status_code": 200,
+        "network.protocol.version": "1.1",
+        "network.peer.address": "192.0.2.2",
+        "client.address": "192.0.2.1",
+        "server.address": "web",
+        "server.port": 8080,
+        "user_agent.original": "curl",
+        "http.request.body.size": 1,
+        "http.response.body.size": 2,
+        "meshproxy.listener": "default/web:http@127.96.0.10:80/TCP",
+        "meshproxy.cluster": "default/web:http",
+        "meshproxy.request_id": "id",
+    }
+    assert plain(client.attributes) == {
+        "http.request.method": "GET",
+        "server.address": "10.0.0.1",
+        "server.port": 8080,
+        "network.peer.address": "10.0.0.1",
+        "network.peer.port": 8080,
+        "http.response.status_code": 200,
+        "meshproxy.cluster": "default/web:http",
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "server_fails", "client_fails", "error"),
+    [
+        ({"status": 404}, False, True, None),
+        ({"status": 503}, True, True, "503"),
+        ({"status": 503, "flags": "UF,URX"}, True, True, "UF,URX"),
+        ({"status": 0, "flags": "DC"}, True, True, "DC"),
+        ({"status": 429, "flags": "RL"}, False, True, "RL"),
+    ],
+)
+def test_errors(fields: dict[str, Any], server_fails: bool, client_fails: bool, error: str | None) -> None:
+    server, client = spans_of(make_trace(**fields))
+    assert (server.status.code == Status.STATUS_CODE_ERROR) is server_fails
+    assert (client.status.code == Status.STATUS_CODE_ERROR) is client_fails
+    assert plain(server.attributes).get("error.type") == error
+
+
+def test_names_and_methods_have_a_bound() -> None:
+    """Neither a path nor a method that a client made up may be a name."""
+    (server, _) = spans_of(make_trace(method="BREW", rule="", target="/pot/1"))
+    assert server.name == "HTTP"
+    assert plain(server.attributes)["http.request.method"] == "_OTHER"
+    assert plain(server.attributes)["http.request.method_original"] == "BREW"
+
+
+def test_a_log_record() -> None:
+    record = log_record_of(make_request(status=503, flags="UF", detail="connect: refused"))
+    assert (record.trace_id.hex(), record.span_id.hex()) == (TRACE, SPAN)
+    assert (record.severity_text, record.body.string_value) == ("ERROR", "GET /a/b?c=d 503 UF connect: refused")
+    assert plain(record.attributes)["meshproxy.response_flags"] == "UF"
+    assert log_record_of(make_request(trace_id="", span_id="")).trace_id == b""
+
+
+def read(reader: MetricsReader, now: float, *families: Family) -> dict[str, Metric]:
+    message = reader.read(families, Resource(), now)
+    (found,) = message.resource_metrics
+    return {metric.name: metric for scope in found.scope_metrics for metric in scope.metrics}
+
+
+LABELS = '{target="a",policy="b \\"c\\"\\n\\\\",decision="denied"}'
+
+
+def test_counters_are_sums() -> None:
+    family = ("meshproxy_authorization_decisions_total", [(LABELS, 3)])
+    metric = read(MetricsReader(Temporality.CUMULATIVE, 1.0), 2.0, family)["meshproxy_authorization_decisions"]
+    (point,) = metric.sum.data_points
+    assert plain(point.attributes) == {"target": "a", "policy": 'b "c"\n\\', "decision": "denied"}
+    assert (point.as_int, point.start_time_unix_nano, point.time_unix_nano) == (3, 10**9, 2 * 10**9)
+    assert metric.sum.is_monotonic
+
+
+def test_gauges_have_no_beginning() -> None:
+    metric = read(MetricsReader(Temporality.DELTA, 1.0), 2.0, ("meshproxy_workers", [('{state="ready"}', 2)]))
+    (point,) = metric["meshproxy_workers"].gauge.data_points
+    assert (point.as_int, plain(point.attributes)) == (2, {"state": "ready"})
+
+
+def test_deltas_are_what_was_added() -> None:
+    reader = MetricsReader(Temporality.DELTA, 1.0)
+    name = "meshproxy_worker_restarts"
+    values = []
+    for now, value in ((2.0, 3), (3.0, 5), (4.0, 5), (5.0, 1)):
+        metric = read(reader, now, (f"{name}_total", [("", value)]))[name]
+        assert metric.sum.aggregation_temporality == AGGREGATION_TEMPORALITY_DELTA
+        (point,) = metric.sum.data_points
+        values.append((point.as_int, point.start_time_unix_nano // 10**9))
+    assert values == [(3, 1), (2, 2), (0, 3), (1, 4)]
+
+
+@pytest.mark.parametrize("labels", ["", '{rule="r"}'])
+def test_histograms_have_our_buckets(labels: str) -> None:
+    name = "meshproxy_route_request_duration_seconds"
+    inside = labels[1:-1] + "," if labels else ""
+    edges = [*(f"{bound:g}" for bound in BOUNDS), "+Inf"]
+    samples = [(f'_bucket{{{inside}le="{edge}"}}', min(index, 3)) for index, edge in enumerate(edges)]
+    samples += [(f"_sum{labels}", 0.5), (f"_count{labels}", 3)]  # type: ignore[list-item]
+    metric = read(MetricsReader(Temporality.CUMULATIVE, 1.0), 2.0, (name, samples))[name]
+    (point,) = metric.histogram.data_points
+    assert (point.count, point.sum, list(point.explicit_bounds)) == (3, 0.5, list(BOUNDS))
+    assert list(point.bucket_counts) == [0, 1, 1, 1] + [0] * (len(BOUNDS) - 3)
+    assert plain(point.attributes) == ({"rule": "r"} if labels else {})
+    assert metric.unit == "s"
