@@ -41,6 +41,8 @@ HALF_CLOSED_GRACE = 1.0
 """Seconds that a request goes on for once its client said that it sends no more. Most who say so are gone (a timeout,
 Ctrl-C), and their request is to be given up as HAProxy and Envoy do; a few have just closed one half of the connection
 and wait (RFC 9112 §9.6)."""
+DRAIN_GRACE = 0.5
+"""Seconds for one more request once we drain: who asks without a pause is to be told, and not to be cut off."""
 LINGER = 2.0
 """Seconds in which what a client still sends is thrown away, so that no reset overtakes the last answer (§9.6)."""
 _RESET = struct.pack("ii", 1, 0)
@@ -420,13 +422,11 @@ class Downstream:
             self.close()
 
     def drain(self) -> None:
-        """Take no further request: close now where none is under way, else after it."""
-        if self._state is _State.IDLE and not self._input:
-            self._readable()  # a request may be here already
+        """Take no further request but the one that is under way, or may be on its way already."""
         if self._state is not _State.IDLE or self._input:
             self.closing = True
         elif self._outbox.is_empty:
-            self.close()
+            self.deadline.set(self.now() + DRAIN_GRACE)
         else:
             self._linger()
 
