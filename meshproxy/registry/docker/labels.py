@@ -99,13 +99,20 @@ class LabelReader:
     """Reads one container's labels and collects what is wrong with them."""
 
     def __init__(self, container: Container) -> None:
-        self.texts = {
-            key.removeprefix(PREFIX): value.strip()
-            for key, value in sorted(container.labels.items())
-            if key.startswith(PREFIX)
-        }
+        self.texts: dict[str, str] = {}
         self.findings: list[Finding] = []
         self._resource = container_label(container)
+        for key, value in sorted(container.labels.items()):
+            if key.startswith(PREFIX):
+                self._take(key.removeprefix(PREFIX), value.strip())
+
+    def _take(self, label: str, value: str) -> None:
+        if len(value) > MAX_VALUE:
+            self.wrong(label, f"has {len(value)} characters; {MAX_VALUE} are the most")
+        elif problem := _unknown(label):
+            self.wrong(label, problem)
+        else:
+            self.texts[label] = value
 
     def wrong(self, label: str, problem: Problem) -> None:
         """Say what is wrong with a label; nothing where `problem` is None."""
@@ -172,12 +179,8 @@ def read_labels(
 ) -> tuple[ContainerLabels, tuple[Finding, ...]]:
     """What the labels say, and what is wrong with them; `namespace` is where containers are that do not say."""
     reader = LabelReader(container)
-    if not reader.texts:
-        return ContainerLabels(namespace=namespace), ()
-    for label, value in reader.texts.items():
-        reader.wrong(label, _unknown(label) or _too_long(value))
     labels = _read(reader, namespace)
-    if not labels.service and "service" not in reader.texts:
+    if "service" not in reader.texts and not reader.findings:
         _say_that_it_needs_a_service(reader)
     if reader.findings:
         reader.wrong("", "is in no Service while its labels are wrong")
@@ -249,10 +252,6 @@ def _algorithm(reader: LabelReader) -> Algorithm | None:
 
 def _not_empty(value: str) -> Problem:
     return None if value else "must not be empty"
-
-
-def _too_long(value: str) -> Problem:
-    return f"has {len(value)} characters; {MAX_VALUE} are the most" if len(value) > MAX_VALUE else None
 
 
 def _unknown(label: str) -> Problem:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from itertools import product
+from itertools import islice, product
 from typing import Any, get_args
 
 from meshproxy.loader.rules.http_matches import check_match
@@ -50,7 +50,7 @@ def read_matches(texts: Mapping[str, str], wrong: Wrong) -> tuple[HTTPRouteMatch
     for name in sorted(alternatives):
         matches |= dict.fromkeys(_alternative(alternatives[name], texts, wrong))
         if len(matches) > MAX_MATCHES:
-            wrong(min(alternatives[name].values()), f"makes {len(matches)} matches; {MAX_MATCHES} are the most")
+            wrong(min(alternatives[name].values()), f"makes more than {MAX_MATCHES} matches")
             break
     return tuple(matches)
 
@@ -68,27 +68,25 @@ def _alternative(labels: Mapping[str, str], texts: Mapping[str, str], wrong: Wro
     paths: tuple[HTTPPathMatch, ...] = (HTTPPathMatch(),)
     methods: tuple[Method | None, ...] = (None,)
     found: dict[str, list[HTTPValueMatch]] = defaultdict(list)
+    sound = True
     for rest, label in sorted(labels.items()):
         family, _, name = rest.partition(".")
         value = texts[label]
         if rest == "path":
-            paths = tuple(_paths(value))
-            _check(label, wrong, *(HTTPRouteMatch(path=path) for path in paths))
+            paths = tuple(dict.fromkeys(_paths(value)))
+            sound &= _check(label, wrong, *(HTTPRouteMatch(path=path) for path in paths))
         elif rest == "method":
-            methods = tuple(_methods(label, value, wrong))
+            methods = tuple(dict.fromkeys(_methods(label, value, wrong)))
         else:
             match = _value_match(name, value)
             found[_FIELDS[family]].append(match)
             alone: dict[str, Any] = {_FIELDS[family]: (match,)}
-            _check(label, wrong, HTTPRouteMatch(**alone))
-    for path, method in product(paths, methods):
-        yield HTTPRouteMatch(
-            path=path,
-            method=method,
-            headers=tuple(found["headers"]),
-            cookies=tuple(found["cookies"]),
-            query_params=tuple(found["query_params"]),
-        )
+            sound &= _check(label, wrong, HTTPRouteMatch(**alone))
+    values: dict[str, Any] = {field: tuple(matches) for field, matches in found.items()}
+    if sound:
+        _check(min(labels.values()), wrong, HTTPRouteMatch(**values))
+    for path, method in islice(product(paths, methods), MAX_MATCHES + 1):
+        yield HTTPRouteMatch(path=path, method=method, **values)
 
 
 def _paths(value: str) -> Iterator[HTTPPathMatch]:
@@ -117,8 +115,9 @@ def _value_match(name: str, value: str) -> HTTPValueMatch:
     return HTTPValueMatch(name=name, value=value)
 
 
-def _check(label: str, wrong: Wrong, *matches: HTTPRouteMatch) -> None:
-    """What an HTTPRoute's own rules say about the part of a match that one label makes."""
-    for match in matches:
-        for finding in check_match("", match):
-            wrong(label, finding.message)
+def _check(label: str, wrong: Wrong, *matches: HTTPRouteMatch) -> bool:
+    """Tell what an HTTPRoute's own rules say about `matches`, which `label` makes; whether all is well."""
+    findings = [finding for match in matches for finding in check_match("", match)]
+    for finding in findings:
+        wrong(label, finding.message)
+    return not findings

@@ -141,15 +141,17 @@ def _health_check(texts: tuple[tuple[str, str], ...], agreement: Agreement) -> H
     written = dict(texts)
     document: dict[str, Any] = {_HEALTH_FIELDS.get(name, name): value for name, value in written.items()}
     http = {name: document.pop(name) for name in ("path", "host") if name in document}
-    document.pop("tcp", None)
+    tcp = document.pop("tcp", "false").lower() == "true"
     try:
         check = msgspec.convert(document, HealthCheck, strict=False, dec_hook=decode_special)
     except msgspec.ValidationError as error:
         agreement.warn("health", f"is not understood, so that nothing is checked: {error}")
         return None
-    if http:
-        return msgspec.structs.replace(check, http=HTTPHealthCheck(**http))
-    return msgspec.structs.replace(check, tcp=TCPHealthCheck())
+    return msgspec.structs.replace(
+        check,
+        http=HTTPHealthCheck(**http) if http else None,
+        tcp=TCPHealthCheck() if tcp else None,
+    )
 
 
 # -- route ------------------------------------------------------------------------------

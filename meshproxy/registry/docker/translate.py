@@ -88,6 +88,7 @@ class Translator:
             return _Made(container, circumstances, None, (*findings, *_without_address(container, labels)))
         ports: dict[str, int] = {}
         if labels.service:
+            findings = (*findings, *_apart(container, labels, circumstances.reach))
             ports, problems = named_ports(container, labels, circumstances.reach)
             if problems:
                 resource = container_label(container)
@@ -123,6 +124,16 @@ def _longer_names(services: Collection[NamespacedName]) -> Mapping[NamespacedNam
         for place in (match.start() for match in re.finditer("-", name)):
             found[NamespacedName(namespace, name[:place])].append(name)
     return found
+
+
+def _apart(container: Container, labels: ContainerLabels, reach: Reach) -> list[Finding]:
+    """A word about a container that this proxy, in a container too, shares no network with."""
+    networks = {network.name for network in container.networks}
+    if not reach.own or not networks or reach.published or labels.network or reach.network or networks & reach.own:
+        return []
+    own, others = ", ".join(sorted(reach.own)), ", ".join(sorted(networks))
+    problem = f"shares no network with this proxy, and may not be reached: it is in {others}, the proxy in {own}"
+    return [finding_about(container_label(container), "", problem)]
 
 
 def _without_address(container: Container, labels: ContainerLabels) -> list[Finding]:

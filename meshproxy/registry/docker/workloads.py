@@ -11,6 +11,7 @@ from meshproxy.registry.docker.labels import (
     COMPOSE_PROJECT_LABEL,
     COMPOSE_SERVICE_LABEL,
     MAIN_PORT,
+    VARIANT_LABEL,
     ContainerLabels,
 )
 from meshproxy.registry.docker.networks import HOST_MODE, Reach
@@ -79,6 +80,7 @@ def workload_labels(labels: Mapping[str, str]) -> dict[str, str]:
         for key, value in sorted(labels.items())
         if values.label_key(key) is None and values.label_value(value) is None
     }
+    kept.pop(VARIANT_LABEL, None)  # which one it is in is said by those that are in a Service
     for long, short in SHORT_LABELS.items():
         if long in kept:
             kept.setdefault(short, kept[long])

@@ -124,6 +124,9 @@ def test_checks_by_connecting() -> None:
         (("service=web", "header.bad name=x"), "label meshproxy.dev/header.bad name: warning: 'bad name' is no name"),
         (("service=web", "header.x="), "label meshproxy.dev/header.x: warning: must not be empty"),
         (("service=web", "cookie.a=;"), "is no cookie's value"),
+        (("service=web", "header.x=1", "header.X=2"), "label meshproxy.dev/header.X: warning: 'x' is here twice"),
+        (("service=web", *(f"query.q{number}=1" for number in range(17))), "has 17 items; 16 are the most"),
+        (("service=web", "path=" + "/a," * 1000, "method=" + "GET," * 900 + "PUT"), "must begin with /"),
         (("service=web", "match.a.port=1"), "label meshproxy.dev/match.a.port: warning: is unknown"),
         (("service=web", "host=a.example, 10.0.0.1"), "10.0.0.1 is an IP address"),
         (("service=web", "protocol=a b"), "'a b' is no protocol's name"),
@@ -140,12 +143,19 @@ def test_a_label_that_is_wrong_keeps_its_container_out_of_the_service(labels: tu
     assert said.names_of("web") == {"good"}
 
 
+def test_a_variant_label_does_not_bring_a_wrong_one_back() -> None:
+    said = translate(make_container("bad", "service=web", "variant=stable", "x=y"), make_container("a", "service=web"))
+    assert said.names_of("web") == {"a"}
+
+
 def test_health_labels_that_are_wrong_check_nothing_and_say_so() -> None:
     said = translate(make_container("a", "service=web", "health.path=/h", "health.interval=often"))
     assert "Service/web: label meshproxy.dev/health: warning: is not understood" in said.problems[0]
     said = translate(make_container("a", "service=web", "health.path=h"))
     assert said.policies == {}
     assert "cannot be made of its containers' labels: 'h' is no path" in said.problems[0]
+    said = translate(make_container("a", "service=web", "health.path=/h", "health.tcp=true"))
+    assert "needs exactly one of tcp and http" in said.problems[0]
 
 
 @pytest.mark.parametrize(

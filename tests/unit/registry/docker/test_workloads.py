@@ -138,6 +138,14 @@ def test_one_without_an_address_is_worth_a_word_where_it_is_in_a_service() -> No
     ]
 
 
+def test_one_that_this_proxy_shares_no_network_with_is_worth_a_word() -> None:
+    said = translate(make_container("web", "service=web", networks=(A4,)), reach=Reach(own=frozenset({"b"})))
+    assert said.problems == [
+        "Container/web: warning: shares no network with this proxy, and may not be reached: it is in a, the proxy in b"
+    ]
+    assert said.names_of("web") == {"web"}
+
+
 def test_published_ports_are_at_the_host() -> None:
     ports = (ContainerPort(8080, 32768, "0.0.0.0", "tcp"), ContainerPort(9090, 0, "", "tcp"))
     reach = Reach(host="192.0.2.1", published=True)
