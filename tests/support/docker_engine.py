@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import sys
 import time
 from collections.abc import Iterable
@@ -29,6 +30,8 @@ class FakeEngine:
         """What was asked for: ids, or None for all."""
         self.fault = ""
         """``500``, ``403``, ``truncated``, ``hangs``, ``garbage``: what lists are instead."""
+        self.port = 0
+        """Where it serves too, on 127.0.0.1, once `start_tcp` was called."""
         self._listeners: set[web.StreamResponse] = set()
         self._runner: web.AppRunner | None = None
 
@@ -40,6 +43,12 @@ class FakeEngine:
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.UnixSite(self._runner, str(self.path)).start()
+
+    async def start_tcp(self, context: ssl.SSLContext | None = None) -> None:
+        """Serve by TCP as well, with TLS if it has a `context`."""
+        assert self._runner is not None
+        await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=context).start()
+        self.port = self._runner.addresses[-1][1]
 
     async def stop(self) -> None:
         if self._runner is not None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,9 @@ from meshproxy.registry.docker import client
 from meshproxy.registry.docker.events import MAX_LINE
 from meshproxy.registry.docker.source import DockerContainers
 from meshproxy.resources import Workload
-from meshproxy.resources.sources import DockerSource
+from meshproxy.resources.sources import DockerSource, DockerTLS
 from meshproxy.resources.update import SourceUpdate
+from tests.support.certificates import TestCA
 from tests.support.docker import listed, make_container
 from tests.support.docker_engine import FakeEngine
 
@@ -26,9 +29,10 @@ A, B = make_container("a", "service=web"), make_container("b", "service=web")
 class Heard:
     """A running source and what it says."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, spec: DockerSource | None = None) -> None:
         loop = asyncio.get_running_loop()
-        self.source = DockerContainers("docker", DockerSource(endpoint=f"unix://{path}"), "", lambda: 0.0, loop.time)
+        spec = spec or DockerSource(endpoint=f"unix://{path}")
+        self.source = DockerContainers("docker", spec, "", lambda: 0.0, loop.time)
         self.updates: list[SourceUpdate] = []
         self._seen = 0
         self._said = asyncio.Condition()
@@ -72,10 +76,8 @@ async def engine(tmp_path: Path) -> AsyncIterator[FakeEngine]:
 
 @pytest.fixture
 async def heard(engine: FakeEngine) -> AsyncIterator[Heard]:
-    made = Heard(engine.path)
-    yield made
-    made.task.cancel()
-    await asyncio.gather(made.task, return_exceptions=True)
+    async with following(engine, DockerSource(endpoint=f"unix://{engine.path}")) as made:
+        yield made
 
 
 async def ready(engine: FakeEngine, heard: Heard, *containers: Any) -> None:
@@ -130,6 +132,43 @@ async def test_a_thousand_events_are_few_lists(engine: FakeEngine, heard: Heard)
     await engine.set(map(listed, many))
     await heard.until(lambda update: len(workloads(update)) == 1000)
     assert len(engine.lists) < 50
+
+
+async def test_an_engine_by_tcp_is_the_host_of_containers_in_its_network(engine: FakeEngine) -> None:
+    await engine.start_tcp()
+    engine.containers = {A.id: listed(make_container("a", "service=web", id=A.id, network_mode="host"))}
+    async with following(engine, DockerSource(endpoint=f"tcp://localhost:{engine.port}")) as heard:
+        update = await heard.until_named("a")
+    assert workloads(update)["a"].spec.address == "localhost", "a host name, which is resolved later"
+
+
+async def test_an_engine_by_tls_that_wants_a_certificate(engine: FakeEngine, tmp_path: Path) -> None:
+    ca = TestCA()
+    (tmp_path / "ca.pem").write_text(ca.bundle)
+    certificate, key = ca.issue(dns=["127.0.0.1"]).write(tmp_path, "engine")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(tmp_path / "ca.pem"))
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_cert_chain(certificate, key)
+    await engine.start_tcp(context)
+    engine.containers = {A.id: listed(A)}
+    files = {"ca_file": str(tmp_path / "ca.pem"), "cert_file": str(certificate), "key_file": str(key)}
+    endpoint = f"tcp://127.0.0.1:{engine.port}"
+    async with following(engine, DockerSource(endpoint=endpoint, tls=DockerTLS(**files))) as heard:
+        await heard.until_named("a")
+    async with following(engine, DockerSource(endpoint=endpoint, tls=DockerTLS())) as heard:
+        await heard.until_problem("certificate verify failed")
+    missing = DockerTLS(ca_file=str(tmp_path / "none.pem"))
+    async with following(engine, DockerSource(endpoint=endpoint, tls=missing)) as heard:
+        await heard.until_problem("TLS to the Docker engine: ")
+
+
+@asynccontextmanager
+async def following(engine: FakeEngine, spec: DockerSource) -> AsyncIterator[Heard]:
+    """A source of its own settings."""
+    made = Heard(engine.path, spec)
+    yield made
+    made.task.cancel()
+    await asyncio.gather(made.task, return_exceptions=True)
 
 
 # -- trouble ----------------------------------------------------------------------------
