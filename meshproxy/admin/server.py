@@ -22,6 +22,8 @@ from meshproxy.admin.documents import clusters, endpoints, listeners, routes, se
 from meshproxy.admin.view import ProxyView
 from meshproxy.base.addresses import SocketAddress
 
+OPEN_METRICS = "application/openmetrics-text"
+"""What a scraper accepts that knows exemplars."""
 LISTS: dict[str, Callable[[ProxyView], Iterable[Any]]] = {
     "services": services.rows,
     "endpoints": endpoints.rows,
@@ -118,11 +120,13 @@ class AdminServer:
         return web.Response(text=f"{reason or 'ok'}\n", status=503 if reason else 200)
 
     async def _metrics(self, request: web.Request) -> web.Response:
+        open_metrics = OPEN_METRICS in request.headers.get("Accept", "")
         pieces = []
-        for piece in self._view.metrics():
+        for piece in self._view.metrics(open_metrics=open_metrics):
             pieces.append(piece)
             await asyncio.sleep(0)  # health checks and workers get their turn in between
-        return web.Response(body=b"".join(pieces), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+        kind = f"{OPEN_METRICS}; version=1.0.0" if open_metrics else "text/plain; version=0.0.4"
+        return web.Response(body=b"".join(pieces), headers={"Content-Type": f"{kind}; charset=utf-8"})
 
     async def _list(self, request: web.Request) -> web.Response:
         rows = LISTS.get(request.match_info["list"])

@@ -154,8 +154,8 @@ class ProxyView(Protocol):
         """Seconds since the start."""
         ...
 
-    def metrics(self) -> Iterator[bytes]:
-        """Prometheus' text format, in pieces; the values are of the moment of the first."""
+    def metrics(self, *, open_metrics: bool) -> Iterator[bytes]:
+        """Prometheus' text format, or OpenMetrics, in pieces; the values are of the moment of the first."""
         ...
 
     def drain(self) -> None:

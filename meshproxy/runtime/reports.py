@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from meshproxy.telemetry.access_log import AccessLogWriter
 from meshproxy.telemetry.events import EventLog
+from meshproxy.telemetry.exemplars import Exemplars
 from meshproxy.telemetry.export import TelemetryExport
 from meshproxy.telemetry.handshake_totals import HandshakeTotals
 from meshproxy.telemetry.request_totals import RequestTotals
@@ -20,4 +21,5 @@ class Reports(NamedTuple):
     handshakes: HandshakeTotals
     access_log: AccessLogWriter
     export: TelemetryExport
+    exemplars: Exemplars
     events: EventLog

@@ -46,6 +46,7 @@ from meshproxy.snapshot.model import ProxySettings, open_listeners
 from meshproxy.snapshot.tls import TLSMaterial
 from meshproxy.telemetry.access_log import AccessLogWriter
 from meshproxy.telemetry.events import EventLog
+from meshproxy.telemetry.exemplars import Exemplars
 from meshproxy.telemetry.export import TelemetryExport
 from meshproxy.telemetry.handshake_totals import HandshakeTotals
 from meshproxy.telemetry.logs import configure_logging
@@ -83,7 +84,9 @@ class Supervisor:
         self._control_plane = control_plane
         self._settings = settings
         export = TelemetryExport(self._metric_families, time.time, Random().random)  # noqa: TID251
-        self._reports = Reports(Totals(), RequestTotals(), HandshakeTotals(), AccessLogWriter(), export, log)
+        self._reports = Reports(
+            Totals(), RequestTotals(), HandshakeTotals(), AccessLogWriter(), export, Exemplars(), log
+        )
         self._workers = settings.workers or len(os.sched_getaffinity(0))
         self._sockets = ListenerSockets(self._workers)
         self._health = HealthMonitor(
@@ -255,6 +258,7 @@ class Supervisor:
 
     def requests_traced(self, records: TraceRecords) -> None:
         self._reports.export.export_traces(records)
+        self._reports.exemplars.absorb(records.records)
 
     def endpoint_failing(self, failing: EndpointFailing) -> None:
         self._health.endpoint_failing(failing.cluster, failing.endpoint, failing.failures, failing.reason)
@@ -267,6 +271,7 @@ class Supervisor:
         endpoints = {(each.cluster, endpoint.id) for each in snapshot.assignments for endpoint in each.endpoints}
         self._reports.totals.keep_only(endpoints, names)
         self._reports.requests.keep_only(snapshot)
+        self._reports.exemplars.keep_only(names)
         self._reports.handshakes.keep_only(snapshot)
         of_files = (each.name for each in snapshot.tls_files)
         self._materials.keep_only((*of_files, *(each.name for each in self._control_plane.materials)))

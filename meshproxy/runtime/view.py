@@ -26,7 +26,7 @@ from meshproxy.telemetry.dns import DNSExplanation, DNSReport
 from meshproxy.telemetry.events import RecordedEvent
 from meshproxy.telemetry.export import SignalStatus
 from meshproxy.telemetry.metrics import Family, IdentityMetrics, MetricsInput, SourceMetrics
-from meshproxy.telemetry.prometheus import families, render
+from meshproxy.telemetry.prometheus import families, render, render_open_metrics
 from meshproxy.telemetry.request_totals import EndpointRequests, FlagKey, RuleKey
 from meshproxy.telemetry.totals import EndpointTotals, ListenerTotals
 
@@ -171,8 +171,8 @@ class RunningProxy:
     def metric_families(self) -> Iterable[Family]:
         return families(self._metrics_input())
 
-    def metrics(self) -> Iterator[bytes]:
-        return render(self._metrics_input())
+    def metrics(self, *, open_metrics: bool) -> Iterator[bytes]:
+        return (render_open_metrics if open_metrics else render)(self._metrics_input())
 
     def _metrics_input(self) -> MetricsInput:
         unusable = frozenset((cluster, endpoint) for cluster, endpoint, _ in self._health.unusable())
@@ -203,6 +203,7 @@ class RunningProxy:
             },
             dns=self._dns.report(),
             exports={each.signal: (each.sent, each.dropped, each.waiting) for each in self.exports()},
+            exemplars=self._reports.exemplars.all(),
         )
 
     def _metrics_of(self, status: SourceStatus) -> SourceMetrics:

@@ -11,6 +11,7 @@ from meshproxy.snapshot.messages import RequestCounts
 from meshproxy.snapshot.model import Listener, Snapshot
 from meshproxy.telemetry import exposition
 from meshproxy.telemetry.dns import DNSReport
+from meshproxy.telemetry.exemplars import Exemplar, RuleOfListener
 from meshproxy.telemetry.handshake_totals import HandshakeKey
 from meshproxy.telemetry.request_totals import DecisionKey, EndpointRequests, FlagKey, RuleKey
 from meshproxy.telemetry.totals import EndpointKey, EndpointTotals, ListenerTotals
@@ -83,6 +84,7 @@ class MetricsInput(msgspec.Struct, frozen=True, kw_only=True):
     dns: DNSReport | None = None
     decisions: Mapping[DecisionKey, int] = {}
     exports: Mapping[str, tuple[int, int, int]] = {}
+    exemplars: Mapping[RuleOfListener, Mapping[int, Exemplar]] = {}
 
 
 def listener_labels(listener: Listener) -> str:

@@ -7,6 +7,7 @@ from itertools import chain, islice
 from operator import add, attrgetter
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as generate_open_metrics
 
 from meshproxy import __version__
 from meshproxy.telemetry import exposition, handshake_metrics, request_metrics
@@ -112,10 +113,22 @@ def render(metrics: MetricsInput) -> Iterator[bytes]:
     yield _of_this_process()
 
 
-def _of_this_process() -> bytes:
+def render_open_metrics(metrics: MetricsInput) -> Iterator[bytes]:
+    """The same in OpenMetrics 1.0, with exemplars."""
+    exemplars = {request_metrics.DURATION: request_metrics.exemplar_texts(metrics)}
+    lines = chain.from_iterable(
+        exposition.open_family(name, METRICS[name].kind, METRICS[name].help, samples, exemplars.get(name, {}))
+        for name, samples in families(metrics)
+    )
+    while piece := "".join(islice(lines, PIECE)):
+        yield piece.encode()
+    yield _of_this_process(open_metrics=True)
+
+
+def _of_this_process(*, open_metrics: bool = False) -> bytes:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
-    return generate_latest(registry)
+    return generate_open_metrics(registry) if open_metrics else generate_latest(registry)  # type: ignore[no-untyped-call]
 
 
 def families(metrics: MetricsInput) -> Iterator[Family]:

@@ -15,15 +15,14 @@ from meshproxy.telemetry.totals import EndpointKey
 
 _RULE = ("parent", "route", "rule")
 _BACKEND = (*_RULE, "backend")
+DURATION = "meshproxy_route_request_duration_seconds"
 CODES = ("none", "1xx", "2xx", "3xx", "4xx", "5xx")
 """The values of the label ``code``, as `RequestCounts.statuses` has them; ``none`` ended without a response."""
 
 METRICS: dict[str, Metric] = {
     "meshproxy_route_requests_total": Metric("counter", "Requests by rule, backend and status.", (*_BACKEND, "code")),
     "meshproxy_route_retries_total": Metric("counter", "Tries beyond a request's first.", _BACKEND),
-    "meshproxy_route_request_duration_seconds": Metric(
-        "histogram", "From a request's first byte to its response's last.", _RULE
-    ),
+    DURATION: Metric("histogram", "From a request's first byte to its response's last.", _RULE),
     "meshproxy_endpoint_requests_total": Metric(
         "counter", "Requests sent to an endpoint, each try counted, by status.", (*ENDPOINT, "code")
     ),
@@ -97,7 +96,7 @@ def _route_families(metrics: MetricsInput) -> Iterator[Family]:
         by_rule[rule] = plus(by_rule.get(rule, NO_REQUESTS), counts)
     yield "meshproxy_route_requests_total", _by_code(by_backend)
     yield "meshproxy_route_retries_total", ((each, counts.retries) for each, counts in by_backend.items())
-    yield "meshproxy_route_request_duration_seconds", _histogram(by_rule)
+    yield DURATION, _histogram(by_rule)
 
 
 def _rules(metrics: MetricsInput) -> Iterator[tuple[tuple[str, str, str, str], RequestCounts]]:
@@ -124,6 +123,32 @@ def _rules(metrics: MetricsInput) -> Iterator[tuple[tuple[str, str, str, str], R
         counts = counted.get(RuleKey("", cluster.name, ""))
         if counts is not None:
             yield (f"Service/{cluster.service}:{cluster.port_name}", "", "", ""), counts
+
+
+def exemplar_texts(metrics: MetricsInput) -> dict[str, str]:
+    """The ends of lines of `DURATION`, by what follows the metric's name on them."""
+    snapshot, texts = metrics.snapshot, {}
+    parents = parents_of_tables(snapshot)
+    routes = {
+        (table.name, rule.name): rule.route
+        for table in snapshot.route_tables
+        for host in table.virtual_hosts
+        for rule in host.rules
+    }
+    listeners = {listener.name: listener for listener in snapshot.listeners}
+    for (name, rule), buckets in metrics.exemplars.items():
+        listener = listeners.get(name)
+        if listener is None:
+            continue
+        if listener.routes:
+            values = (parents[listener.routes], routes.get((listener.routes, rule), ""), rule)
+        else:
+            values = (f"Service/{listener.service}:{listener.port_name}", "", "")
+        label_text = labels(_RULE, values)
+        for bucket, each in buckets.items():
+            line = f"_bucket{with_label(label_text, 'le', _BUCKETS[bucket])}"
+            texts[line] = f' # {{trace_id="{each.trace_id}"}} {each.seconds:.6f} {each.timestamp:.3f}'
+    return texts
 
 
 def parents_of_tables(snapshot: Snapshot) -> dict[str, str]:

@@ -22,6 +22,8 @@ PACKAGES = {
     "ip": "iproute2",
     "nginx": "nginx",
     "openssl": "openssl",
+    "prometheus": "prometheus",
+    "promtool": "prometheus",
     "redis-benchmark": "redis-tools",
     "redis-cli": "redis-tools",
     "redis-server": "redis-server",

@@ -262,9 +262,9 @@ class FakeView:
     def not_ready_reason(self) -> str:
         return self.reason
 
-    def metrics(self) -> Iterator[bytes]:
+    def metrics(self, *, open_metrics: bool) -> Iterator[bytes]:
         yield b"meshproxy_up 1\n"
-        yield b"meshproxy_down 0\n"
+        yield b"# EOF\n" if open_metrics else b"meshproxy_down 0\n"
 
     def drain(self) -> None:
         self.drained += 1

@@ -88,6 +88,14 @@ async def test_the_other_documents(server: AdminServer, path: str) -> None:
     assert document
 
 
+async def test_open_metrics_for_whom_it_may_concern(server: AdminServer) -> None:
+    accept = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2"
+    url = f"http://{server.address}/metrics"
+    async with aiohttp.ClientSession() as session, session.get(url, headers={"Accept": accept}) as response:
+        assert response.headers["Content-Type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+        assert (await response.text()).endswith("# EOF\n")
+
+
 async def test_metrics_and_index(server: AdminServer) -> None:
     assert await ask(server, "/metrics") == (200, "meshproxy_up 1\nmeshproxy_down 0\n")
     status, text = await ask(server, "/")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from prometheus_client import Metric as Family
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics_families
 from prometheus_client.parser import text_string_to_metric_families
 
 from meshproxy import __version__
@@ -13,12 +14,14 @@ from meshproxy.base.addresses import SocketAddress
 from meshproxy.snapshot.model import Assignment, Cluster, Endpoint, FilterChain, Listener, Protocol, Snapshot, Transport
 from meshproxy.snapshot.tls import UpstreamTLS
 from meshproxy.telemetry.dns import DNSReport, QueryCount, UpstreamReport
+from meshproxy.telemetry.exemplars import Exemplar, Exemplars
 from meshproxy.telemetry.exposition import labels
 from meshproxy.telemetry.handshake_totals import HandshakeKey
 from meshproxy.telemetry.metrics import IdentityMetrics, MetricsInput, SourceMetrics
-from meshproxy.telemetry.prometheus import METRICS, PIECE, render
+from meshproxy.telemetry.prometheus import METRICS, PIECE, render, render_open_metrics
 from meshproxy.telemetry.request_totals import DecisionKey, EndpointRequests, RuleKey
 from meshproxy.telemetry.totals import EndpointTotals, ListenerTotals
+from tests.support.traces import make_trace
 from tests.support.view import make_counts
 
 ENDPOINT = "10.0.0.1:80"
@@ -246,3 +249,29 @@ def test_it_comes_in_pieces_of_bounded_size() -> None:
 def test_handshakes(name: str, expected: dict[str, int]) -> None:
     found = {labels.get("kind") or labels["reason"]: value for labels, value in values(name)}
     assert found == expected
+
+
+def test_open_metrics_has_the_same_and_exemplars() -> None:
+    listener = ("l", "c")
+    exemplars = {listener: {3: Exemplar("4bf92f3577b34da6a3ce929d0e0e4736", 0.004, 1000.5)}}
+    text = b"".join(render_open_metrics(make_input(exemplars=exemplars))).decode()
+    parsed = {family.name: family for family in open_metrics_families(text)}  # type: ignore[no-untyped-call]
+    for name, metric in METRICS.items():
+        family = parsed[name.removesuffix("_total") if metric.kind == "counter" else name]
+        assert (family.type, family.documentation) == (metric.kind, metric.help)
+    found = [sample for sample in parsed["meshproxy_route_request_duration_seconds"].samples if sample.exemplar]
+    assert [sample.labels["le"] for sample in found] == ["0.005"]
+    assert found[0].exemplar == (
+        {"trace_id": "4bf92f3577b34da6a3ce929d0e0e4736"}, 0.004, found[0].exemplar.timestamp
+    )  # fmt: skip
+    assert float(found[0].exemplar.timestamp) == 1000.5
+
+
+def test_an_exemplar_is_of_the_last_traced_request_of_a_bucket() -> None:
+    kept = Exemplars()
+    first, other, last = (make_trace(seconds=seconds, rule="c", listener="l") for seconds in (0.0041, 0.3, 0.0042))
+    kept.absorb([first, other, last])
+    kept.absorb([make_trace(rule="", listener="l")])
+    assert {bucket: each.seconds for bucket, each in kept.all()["l", "c"].items()} == {3: 0.0042, 9: 0.3}
+    kept.keep_only(["another"])
+    assert kept.all() == {}
