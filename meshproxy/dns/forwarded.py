@@ -69,7 +69,7 @@ class Forwarded(NamedTuple):
             _TTL.pack_into(wire, place, self._aged(ttl, now))
         wire[0:2] = query.message.id.to_bytes(2, "big")
         wire[2] = wire[2] & ~(dns.flags.AA >> 8) & 0xFE | (query.message.flags >> 8 & 1)
-        wire[3] |= dns.flags.RA
+        wire[3] = wire[3] & ~dns.flags.AD & 0xFF | dns.flags.RA  # we validate nothing (RFC 4035 §3.2.3)
         name = query.wire_name
         wire[HEADER_SIZE : HEADER_SIZE + len(name)] = name
         if query.has_edns:

@@ -122,9 +122,9 @@ class Forwarder:
         return self._answers.get(question)
 
     def failure_of(self, question: Question) -> str:
-        """Why the last try to ask `question` failed; empty where it did not."""
-        _, why = self._failures.get(question, (0.0, ""))
-        return why
+        """Why a try to ask `question` failed a moment ago; empty where none did."""
+        failed_at, why = self._failures.get(question, (float("-inf"), ""))
+        return why if self._clock() - failed_at < FAILURE_RECHECK else ""
 
     def known(self, question: Question) -> Forwarded | None:
         """The answer that is in the cache, if it is fresh, or stale and upstreams failed a moment ago."""
@@ -156,17 +156,26 @@ class Forwarder:
     async def _settle(self, question: Question) -> Forwarded | Failure:
         """Ask, and remember what came of it."""
         answer = await self._ask_upstreams(question)
-        if isinstance(answer, Failure):
-            self._remember_failure(question, answer.why)
-            stale = self._answers.get(question)
-            if stale is None or self._clock() - stale.expires_at >= MAX_STALE:
-                return answer
-            self.stale += 1
-            return stale
+        if isinstance(answer, Failure) or answer.rcode in _TRY_ANOTHER:
+            return self._stale_or(answer, question)
         self._failures.pop(question, None)
         if answer.ttl:
             self._remember(question, answer)
         return answer
+
+    def _stale_or(self, answer: Forwarded | Failure, question: Question) -> Forwarded | Failure:
+        """An answer that is too old goes before one that is none."""
+        stale = self._answers.get(question)
+        if stale is not None and self._clock() - stale.expires_at >= MAX_STALE:
+            stale = None
+        if isinstance(answer, Failure):
+            self._remember_failure(question, answer.why)
+        elif stale is not None:
+            self._remember_failure(question, f"{answer.upstream}: {answer.rcode.name}")
+        if stale is None:
+            return answer
+        self.stale += 1
+        return stale
 
     async def _ask_upstreams(self, question: Question) -> Forwarded | Failure:
         """Ask one upstream after the other. One that refuses or fails is believed only if all do."""

@@ -30,15 +30,25 @@ class TCPServer:
         self._guests = guests
         self._sock = sock
         self._server: asyncio.Server | None = None
+        self._starting = False
+        self._closed = asyncio.Event()
 
     async def start(self) -> None:
+        if self._closed.is_set():
+            return
+        self._starting = True
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Connection(self), sock=self._sock)
+        self._server = await loop.create_server(lambda: Connection(self), sock=self._sock, backlog=BACKLOG)
+        if self._closed.is_set():
+            self._server.close()
 
     def close(self) -> None:
+        """Also before, or while, it is started."""
+        self._closed.set()
         if self._server is not None:
             self._server.close()
-        self._sock.close()
+        elif not self._starting:
+            self._sock.close()
         for connection in tuple(self.connections):
             connection.abort()
 

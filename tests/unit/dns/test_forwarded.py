@@ -101,6 +101,7 @@ def test_an_extended_code_is_passed_on() -> None:
 def test_flags_are_ours() -> None:
     wire = bytearray(make_answer(A))
     wire[2] |= dns.flags.AA >> 8
+    wire[3] |= dns.flags.AD
     message = rendered(read(bytes(wire)), 100.0)
     assert dns.flags.to_text(message.flags) == "QR RD RA"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections import Counter
 from contextlib import closing
@@ -116,6 +117,19 @@ async def test_the_address_can_change(harness: Harness) -> None:
     await harness.ask("web", tcp=True)
     with socket.socket() as probe, pytest.raises(ConnectionRefusedError):
         probe.connect((old.host, old.port))
+
+
+async def test_changes_in_quick_succession(harness: Harness, caplog: pytest.LogCaptureFixture) -> None:
+    """The TCP side is not started yet when its address changes, or it is turned off."""
+    harness.apply(address=free_address(SERVICES))
+    harness.apply(address=free_address(SERVICES))
+    harness.server.apply(SNAPSHOT)
+    harness.apply(address=free_address(SERVICES))
+    await asyncio.sleep(0)
+    harness.apply()
+    await harness.ask("web")
+    await harness.ask("web", tcp=True)
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 async def test_an_address_that_is_taken_leaves_the_old_one(harness: Harness, events: list[Event]) -> None:
