@@ -68,6 +68,7 @@ class AdminServer:
                 web.get("/api/v1/dns", self._dns),
                 web.get("/api/v1/dns/explain", self._explain_name),
                 web.get("/api/v1/events", self._events),
+                web.get("/api/v1/requests", self._requests),
                 web.get("/api/v1/stats", self._stats),
                 web.get("/api/v1/status", self._status),
                 web.get("/api/v1/{list}", self._list),
@@ -109,7 +110,9 @@ class AdminServer:
 
     async def _index(self, request: web.Request) -> web.Response:
         paths = ["/healthz", "/readyz", "/metrics", *(f"/api/v1/{name}" for name in LISTS)]
-        paths += [f"/api/v1/{name}" for name in ("config", "diagnostics", "dns", "events", "stats", "status")]
+        paths += [
+            f"/api/v1/{name}" for name in ("config", "diagnostics", "dns", "events", "requests", "stats", "status")
+        ]
         return web.Response(text=f"meshproxy {__version__}\n\n" + "\n".join(paths) + "\n")
 
     async def _healthz(self, request: web.Request) -> web.Response:
@@ -153,6 +156,9 @@ class AdminServer:
 
     async def _events(self, request: web.Request) -> web.Response:
         return _json(self._view.events(request.query.get("subject")))
+
+    async def _requests(self, request: web.Request) -> web.Response:
+        return _json(self._view.recent_requests())
 
     async def _stats(self, request: web.Request) -> web.Response:
         return _json(stats.document(self._view))

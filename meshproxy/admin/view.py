@@ -16,6 +16,7 @@ from meshproxy.telemetry.access_log import AccessLogStatus
 from meshproxy.telemetry.dns import DNSExplanation, DNSReport
 from meshproxy.telemetry.events import RecordedEvent
 from meshproxy.telemetry.export import SignalStatus
+from meshproxy.telemetry.recent_requests import RecentRequest
 from meshproxy.telemetry.request_totals import EndpointRequests, FlagKey, RuleKey
 from meshproxy.telemetry.totals import EndpointTotals, ListenerTotals
 
@@ -145,6 +146,10 @@ class ProxyView(Protocol):
     def diagnostics(self) -> tuple[Finding, ...]: ...
 
     def events(self, subject: str | None = None) -> tuple[RecordedEvent, ...]: ...
+
+    def recent_requests(self, after: int = 0) -> tuple[RecentRequest, ...]:
+        """The last ones that workers showed, the oldest first: those after the one with the number `after`."""
+        ...
 
     def not_ready_reason(self) -> str:
         """Why this proxy should get no traffic; empty while it should."""

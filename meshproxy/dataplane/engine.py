@@ -38,6 +38,7 @@ from meshproxy.snapshot.messages import (
     EndpointStats,
     HealthChanges,
     ListenerStats,
+    RecentRecords,
     RequestStats,
     Stats,
     TLSStats,
@@ -299,6 +300,11 @@ class DataPlane:
         for start in range(0, len(records), RECORDS_PART):
             yield AccessRecords(records[start : start + RECORDS_PART], dropped)
             dropped = 0
+
+    def take_recent_records(self) -> RecentRecords | None:
+        """Some requests to be shown, if there were any since the last call."""
+        records = self.http.recent.take()
+        return RecentRecords(records) if records else None
 
     def take_traces(self) -> Iterator[TraceRecords]:
         """The traces to be exported since the last call, in messages of bounded size."""

@@ -9,6 +9,7 @@ from meshproxy.telemetry.events import EventLog
 from meshproxy.telemetry.exemplars import Exemplars
 from meshproxy.telemetry.export import TelemetryExport
 from meshproxy.telemetry.handshake_totals import HandshakeTotals
+from meshproxy.telemetry.recent_requests import RecentRequests
 from meshproxy.telemetry.request_totals import RequestTotals
 from meshproxy.telemetry.totals import Totals
 
@@ -23,3 +24,4 @@ class Reports(NamedTuple):
     export: TelemetryExport
     exemplars: Exemplars
     events: EventLog
+    recent: RecentRequests

@@ -41,7 +41,15 @@ from meshproxy.runtime.sources import Registries
 from meshproxy.runtime.tls_materials import TLSMaterials
 from meshproxy.runtime.view import Parts, RunningProxy
 from meshproxy.runtime.worker_pool import WorkerPool
-from meshproxy.snapshot.messages import AccessRecords, EndpointFailing, RequestStats, Stats, TLSStats, TraceRecords
+from meshproxy.snapshot.messages import (
+    AccessRecord,
+    AccessRecords,
+    EndpointFailing,
+    RequestStats,
+    Stats,
+    TLSStats,
+    TraceRecords,
+)
 from meshproxy.snapshot.model import ProxySettings, open_listeners
 from meshproxy.snapshot.tls import TLSMaterial
 from meshproxy.telemetry.access_log import AccessLogWriter
@@ -51,6 +59,7 @@ from meshproxy.telemetry.export import TelemetryExport
 from meshproxy.telemetry.handshake_totals import HandshakeTotals
 from meshproxy.telemetry.logs import configure_logging
 from meshproxy.telemetry.metrics import Family
+from meshproxy.telemetry.recent_requests import RecentRequests
 from meshproxy.telemetry.request_totals import RequestTotals
 from meshproxy.telemetry.totals import Totals
 
@@ -85,7 +94,14 @@ class Supervisor:
         self._settings = settings
         export = TelemetryExport(self._metric_families, time.time, Random().random)  # noqa: TID251
         self._reports = Reports(
-            Totals(), RequestTotals(), HandshakeTotals(), AccessLogWriter(), export, Exemplars(), log
+            Totals(),
+            RequestTotals(),
+            HandshakeTotals(),
+            AccessLogWriter(),
+            export,
+            Exemplars(),
+            log,
+            RecentRequests(),
         )
         self._workers = settings.workers or len(os.sched_getaffinity(0))
         self._sockets = ListenerSockets(self._workers)
@@ -255,6 +271,9 @@ class Supervisor:
     def requests_finished(self, records: AccessRecords) -> None:
         self._reports.access_log.write(records)
         self._reports.export.export_requests(records)
+
+    def requests_seen(self, records: Sequence[AccessRecord]) -> None:
+        self._reports.recent.add(records)
 
     def requests_traced(self, records: TraceRecords) -> None:
         self._reports.export.export_traces(records)

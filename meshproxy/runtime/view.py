@@ -27,6 +27,7 @@ from meshproxy.telemetry.events import RecordedEvent
 from meshproxy.telemetry.export import SignalStatus
 from meshproxy.telemetry.metrics import Family, IdentityMetrics, MetricsInput, SourceMetrics
 from meshproxy.telemetry.prometheus import families, render, render_open_metrics
+from meshproxy.telemetry.recent_requests import RecentRequest
 from meshproxy.telemetry.request_totals import EndpointRequests, FlagKey, RuleKey
 from meshproxy.telemetry.totals import EndpointTotals, ListenerTotals
 
@@ -155,6 +156,9 @@ class RunningProxy:
 
     def events(self, subject: str | None = None) -> tuple[RecordedEvent, ...]:
         return self._reports.events.events(subject)
+
+    def recent_requests(self, after: int = 0) -> tuple[RecentRequest, ...]:
+        return self._reports.recent.after(after)
 
     def not_ready_reason(self) -> str:
         if self.draining:

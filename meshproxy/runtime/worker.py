@@ -192,6 +192,9 @@ class Worker:
     def _send_records(self) -> None:
         for records in self._data_plane.take_access_records():
             self._send(records)
+        recent = self._data_plane.take_recent_records()
+        if recent is not None:
+            self._send(recent)
         for traces in self._data_plane.take_traces():
             self._send(traces)
 

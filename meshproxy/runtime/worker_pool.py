@@ -16,6 +16,7 @@ from meshproxy.runtime.listener_sockets import ListenerSockets
 from meshproxy.runtime.worker_process import WorkerProcess, WorkerState
 from meshproxy.snapshot.delta import material_messages, messages_between
 from meshproxy.snapshot.messages import (
+    AccessRecord,
     AccessRecords,
     Ack,
     AffinityEntries,
@@ -28,6 +29,7 @@ from meshproxy.snapshot.messages import (
     KeepMaterials,
     Nack,
     PutListeners,
+    RecentRecords,
     RequestStats,
     Stats,
     TLSStats,
@@ -37,7 +39,7 @@ from meshproxy.snapshot.messages import (
 from meshproxy.snapshot.model import EMPTY, Snapshot, open_listeners
 from meshproxy.snapshot.tls import TLSMaterial
 
-Report = Stats | RequestStats | TLSStats | AccessRecords | TraceRecords | EndpointFailing
+Report = Stats | RequestStats | TLSStats | AccessRecords | RecentRecords | TraceRecords | EndpointFailing
 HEALTH_PART = 1000
 """Changes in one `HealthChanges`, which must fit a socket packet."""
 
@@ -65,6 +67,10 @@ class PoolListener(Protocol):
 
     def requests_finished(self, records: AccessRecords) -> None:
         """Requests to be logged."""
+        ...
+
+    def requests_seen(self, records: Sequence[AccessRecord]) -> None:
+        """Some requests for people to look at."""
         ...
 
     def requests_traced(self, records: TraceRecords) -> None:
@@ -175,12 +181,12 @@ class WorkerPool:
                 self._acknowledge(worker, version)
             case Nack(version, reason):
                 self._listener.rejected(worker.index, version, reason)
-            case Stats() | RequestStats() | TLSStats() | AccessRecords() | TraceRecords() | EndpointFailing():
-                self._report(worker, message)
             case AffinityLearned(entries):
                 self._relay_affinity(worker, entries)
             case Drained(cut):
                 _log.info("worker %d is drained; %d connections were cut", worker.index, cut)
+            case _:
+                self._report(worker, message)
 
     def _report(self, worker: WorkerProcess, message: Report) -> None:
         match message:
@@ -192,6 +198,8 @@ class WorkerPool:
                 self._listener.handshake_statistics(worker.index, message)
             case AccessRecords():
                 self._listener.requests_finished(message)
+            case RecentRecords(records):
+                self._listener.requests_seen(records)
             case TraceRecords():
                 self._listener.requests_traced(message)
             case EndpointFailing():

@@ -319,6 +319,12 @@ class AccessRecords(Message, frozen=True):
     dropped: int = 0
 
 
+class RecentRecords(Message, frozen=True):
+    """Some finished requests for people to look at, oldest first: a few between two messages, logged or not."""
+
+    records: tuple[AccessRecord, ...]
+
+
 class Stats(Message, frozen=True):
     """What changed since the last report, in parts of bounded size."""
 
@@ -372,6 +378,7 @@ ToSupervisor = (
     | RequestStats
     | TLSStats
     | AccessRecords
+    | RecentRecords
     | TraceRecords
     | EndpointFailing
     | AffinityLearned

@@ -40,6 +40,7 @@ from meshproxy.telemetry.dns import DNSExplanation, DNSReport
 from meshproxy.telemetry.events import RecordedEvent
 from meshproxy.telemetry.export import SignalStatus
 from meshproxy.telemetry.latency import BOUNDS
+from meshproxy.telemetry.recent_requests import RecentRequest, RecentRequests
 from meshproxy.telemetry.request_totals import EndpointRequests, FlagKey, RuleKey
 from meshproxy.telemetry.totals import EndpointTotals, ListenerTotals
 
@@ -166,6 +167,7 @@ class FakeView:
         self.dns_report: DNSReport | None = None
         self.identity_status: IdentityStatus | None = None
         self.log = AccessLogStatus()
+        self.recent = RecentRequests()
         self.requests = {
             RuleKey(CLUSTER, "default/shop/cart", "backend:80"): make_counts(ok=150, failed=2, retries=7),
             RuleKey(CLUSTER, "default/shop/cart", "gone:80"): make_counts(failed=48),
@@ -258,6 +260,9 @@ class FakeView:
         event = Event(type=EventType.WARNING, reason="EndpointUnhealthy", subject="Service/backend", message="gone")
         recorded = RecordedEvent(event=event, count=2, first=1.0, last=2.0)
         return (recorded,) if subject in (None, "Service/backend") else ()
+
+    def recent_requests(self, after: int = 0) -> tuple[RecentRequest, ...]:
+        return self.recent.after(after)
 
     def not_ready_reason(self) -> str:
         return self.reason

@@ -15,17 +15,23 @@ MAX_FIELD = 2048
 """Characters of one field that are kept."""
 
 
+_NO_FIELDS: tuple[tuple[str, bytes], ...] = ()
 _TRACED_FIELDS = (("user-agent", b"user-agent"),)
 
 
 def record(exchange: Exchange, tried_at: float, seconds: float) -> None:
-    """Keep what the access log, and the trace, say of `exchange`, whose last try began at `tried_at`."""
+    """Keep what the access log, people who look, and the trace are to know of `exchange`, if anything.
+
+    Its last try began at `tried_at`.
+    """
     context = exchange.client.frontend.context
     wants, trace = context.wants_record, exchange.trace
     if trace is not None and not trace.is_wanted(exchange.status, exchange.flags):
         trace = None
     if wants is not None and wants(exchange.status, seconds, exchange.flags):
         context.access.put(_request(exchange, trace, tried_at, seconds, context.logged_fields))
+    if context.recent.wants(exchange.status, exchange.flags):
+        context.recent.keep(_request(exchange, trace, tried_at, seconds, _NO_FIELDS))
     if trace is not None:
         request = _request(exchange, trace, tried_at, seconds, _TRACED_FIELDS)
         context.traces.put(trace.record(request, exchange.head, context.wall))
@@ -65,31 +71,36 @@ def _request(
 
 def record_refusal(client: Downstream, status: int, flag: str, detail: str) -> None:
     """Keep that `client` sent what was no request."""
-    frontend, context = client.frontend, client.frontend.context
-    context.access.put(
-        AccessRecord(
-            started=context.wall + client.now(),
-            seconds=0.0,
-            listener=frontend.name,
-            rule="",
-            cluster="",
-            endpoint="",
-            client=client.facts.address,
-            peer=client.facts.address,
-            method="",
-            host="",
-            target="",
-            version="HTTP/1.1",
-            status=status,
-            flags=flag,
-            detail=detail,
-            received=0,
-            sent=0,
-            attempts=0,
-            upstream_seconds=-1.0,
-            request_id="",
-            fields={},
-        )
+    context = client.frontend.context
+    if context.wants_record is not None and context.wants_record(status, 0.0, flag):
+        context.access.put(_refusal(client, status, flag, detail))
+    if context.recent.wants(status, flag):
+        context.recent.keep(_refusal(client, status, flag, detail))
+
+
+def _refusal(client: Downstream, status: int, flag: str, detail: str) -> AccessRecord:
+    return AccessRecord(
+        started=client.frontend.context.wall + client.now(),
+        seconds=0.0,
+        listener=client.frontend.name,
+        rule="",
+        cluster="",
+        endpoint="",
+        client=client.facts.address,
+        peer=client.facts.address,
+        method="",
+        host="",
+        target="",
+        version="HTTP/1.1",
+        status=status,
+        flags=flag,
+        detail=detail,
+        received=0,
+        sent=0,
+        attempts=0,
+        upstream_seconds=-1.0,
+        request_id="",
+        fields={},
     )
 
 

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 from meshproxy.dataplane.http.counters import RequestCounters
 from meshproxy.dataplane.http.forwarding import RequestIds
+from meshproxy.dataplane.http.recent import RecentSample
 from meshproxy.dataplane.http.tracing import Tracer
 from meshproxy.snapshot.messages import AccessRecord, RouteStats, TraceRecord
 
@@ -44,8 +45,8 @@ class HTTPContext:
     """`wall` is Unix time minus the reactor's clock. `wants_record` decides on access records; None: there are none."""
 
     __slots__ = (
-        "_counters", "_reported_flags", "access", "flags", "ids", "logged_fields", "random", "tracer", "traces",
-        "wall", "wants_record",
+        "_counters", "_reported_flags", "access", "flags", "ids", "logged_fields", "random", "recent", "tracer",
+        "traces", "wall", "wants_record",
     )  # fmt: skip
 
     def __init__(self, random: Random, wall: float) -> None:
@@ -59,6 +60,7 @@ class HTTPContext:
         """The fields of requests that access records have, by name."""
         self._reported_flags: dict[tuple[str, str], int] = {}
         self.access: Records[AccessRecord] = Records()
+        self.recent = RecentSample()
         self.tracer: Tracer | None = None
         """None where nothing is traced."""
         self.traces: Records[TraceRecord] = Records()

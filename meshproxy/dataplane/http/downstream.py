@@ -257,9 +257,7 @@ class Downstream:
         frontend.unmatched.count(error.status, 0.0)
         flag = "PL" if error.status in (413, 414, 431) else "DPE"
         frontend.context.count_flags(frontend.name, flag)
-        wants = frontend.context.wants_record
-        if wants is not None and wants(error.status, 0.0, flag):
-            access.record_refusal(self, error.status, flag, error.message)
+        access.record_refusal(self, error.status, flag, error.message)
         self._input = b""
         self._state = _State.ANSWERING
         self.write(local_reply(error.status, text=error.message if error.status in (400, 417) else "", close=True))

@@ -10,6 +10,7 @@ import pytest
 
 from meshproxy.admin.server import AdminServer
 from meshproxy.base.addresses import SocketAddress
+from tests.support.access import make_record
 from tests.support.view import FakeView
 
 ANY_PORT = SocketAddress("127.0.0.1", 0)
@@ -94,6 +95,12 @@ async def test_open_metrics_for_whom_it_may_concern(server: AdminServer) -> None
     async with aiohttp.ClientSession() as session, session.get(url, headers={"Accept": accept}) as response:
         assert response.headers["Content-Type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8"
         assert (await response.text()).endswith("# EOF\n")
+
+
+async def test_recent_requests(server: AdminServer, view: FakeView) -> None:
+    view.recent.add([make_record(target="/a"), make_record(target="/b", status=503)])
+    _, requests = await ask(server, "/api/v1/requests")
+    assert [(each["path"], each["status"], each["bad"]) for each in requests] == [("/a", 200, False), ("/b", 503, True)]
 
 
 async def test_metrics_and_index(server: AdminServer) -> None:

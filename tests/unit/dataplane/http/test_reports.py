@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
+from meshproxy.dataplane.http.recent import BAD as BAD_ONES
+from meshproxy.dataplane.http.recent import GOOD
 from meshproxy.snapshot.messages import AccessRecord, RequestCounts, RequestStats
 from meshproxy.snapshot.model import AccessLog, ProxySettings
 from meshproxy.snapshot.routes import Backend, Filters, Redirect, RetryCondition, RetryPolicy, RouteMatch
@@ -228,3 +230,33 @@ async def test_without_a_log_nothing_is_recorded(plane: HTTPPlane, origins: tupl
     client = await plane.connect()
     await client.get()
     assert records(plane) == []
+
+
+async def test_a_few_requests_are_shown_without_an_access_log(plane: HTTPPlane, origins: tuple[Origin, Origin]) -> None:
+    plane.route(rule(matches=(RouteMatch(path="/s"),)), origins=origins[:1])
+    client = await plane.connect()
+    for _ in range(GOOD + 3):
+        await client.get(b"/s")
+    for number in range(BAD_ONES + 3):
+        await client.get(b"/missing/%d" % number)
+    await (await plane.connect()).ask(b"GARBAGE\r\n\r\n")
+    shown = plane.plane.take_recent_records()
+    assert shown is not None
+    assert [(each.target, each.status) for each in shown.records] == [
+        *[("/s", 200)] * GOOD,
+        *[(f"/missing/{number}", 404) for number in range(BAD_ONES)],
+    ]
+    assert list(plane.plane.take_access_records()) == []
+    assert plane.plane.take_recent_records() is None
+    await client.get(b"/s")
+    again = plane.plane.take_recent_records()
+    assert again is not None, "each report begins anew"
+    assert again.records[0].endpoint == origins[0].endpoint.id
+
+
+async def test_what_is_no_request_is_shown(plane: HTTPPlane, origins: tuple[Origin, Origin]) -> None:
+    plane.route(rule(), origins=origins[:1])
+    await (await plane.connect()).ask(b"GARBAGE\r\n\r\n")
+    shown = plane.plane.take_recent_records()
+    assert shown is not None
+    assert [(each.status, each.flags) for each in shown.records] == [(400, "DPE")]
