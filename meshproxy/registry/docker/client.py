@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import ssl
 from collections.abc import AsyncIterator, Collection
 from types import TracebackType
@@ -116,8 +117,8 @@ class DockerClient:
             reason = "permission denied; this user must be in the group that owns the socket (usually docker)"
         elif isinstance(cause, FileNotFoundError):
             reason = "there is no such socket"
-        elif isinstance(cause, OSError) and cause.strerror:
-            reason = cause.strerror.lower()
+        elif isinstance(cause, OSError) and cause.errno and not isinstance(error, aiohttp.ClientSSLError):
+            reason = os.strerror(cause.errno).lower()
         return DockerError(f"the Docker engine at {self._endpoint}: {reason}")
 
 

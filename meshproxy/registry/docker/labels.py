@@ -32,8 +32,8 @@ MAIN_PORT = "main"
 STABLE = "stable"
 """The variant of a Service that takes what no other does."""
 
-_TRUE = ("true", "yes", "on", "1")
-_FALSE = ("false", "no", "off", "0")
+_ALL = ("true", "yes", "on")
+_NONE = ("false", "no", "off")
 _HEALTH = ("path", "host", "port", "tcp", "interval", "timeout", "unhealthy-threshold", "healthy-threshold")
 _SIMPLE = (
     "service",
@@ -41,6 +41,7 @@ _SIMPLE = (
     "network",
     "zone",
     "service-account",
+    "mesh-port",
     "weight",
     "port",
     "service-port",
@@ -85,6 +86,7 @@ class ContainerLabels(msgspec.Struct, frozen=True, kw_only=True):
     network: str = ""
     zone: str | None = None
     service_account: str | None = None
+    mesh_port: int | None = None
     weight: int = DEFAULT_WEIGHT
     ports: tuple[PortLabels, ...] = ()
     variant: str = ""
@@ -151,9 +153,9 @@ class LabelReader:
         value = self.texts.get(label)
         if value is None:
             return None
-        if with_words and value.lower() in _FALSE[:-1]:
+        if with_words and value.lower() in _NONE:
             return None
-        if with_words and value.lower() in _TRUE[:-1]:
+        if with_words and value.lower() in _ALL:
             return MAX_CANARY_WEIGHT
         digits = value.removesuffix("%").strip()
         if not digits.isascii() or not digits.isdigit() or len(digits) > 3 or int(digits) > MAX_CANARY_WEIGHT:
@@ -196,6 +198,7 @@ def _read(reader: LabelReader, namespace: str) -> ContainerLabels:
         network=reader.text("network", _not_empty) or "",
         zone=reader.text("zone", values.label_value) or None,
         service_account=reader.text("service-account", values.dns_subdomain),
+        mesh_port=reader.number("mesh-port", 1, 65535),
         weight=_or(reader.number("weight", 0, MAX_WEIGHT), DEFAULT_WEIGHT),
         ports=tuple(_read_ports(reader)),
         variant=reader.text("variant", values.dns_label) or "",
@@ -267,7 +270,7 @@ def _unknown(label: str) -> Problem:
 
 
 def _say_that_it_needs_a_service(reader: LabelReader) -> None:
-    alone = ("namespace", "network", "zone", "service-account", "weight")
+    alone = ("namespace", "network", "zone", "service-account", "mesh-port", "weight")
     label = next((label for label in reader.texts if label not in alone), None)
     if label is not None:
         reader.wrong(label, f"does nothing without {SERVICE_LABEL}, which names the Service that the container is in")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
@@ -24,8 +23,6 @@ RESYNC = 60.0
 """Seconds after which everything is listed again, whatever events said or did not say."""
 MAX_ASKED = 20
 """More containers than these at once are looked at by listing all."""
-
-_log = logging.getLogger(__name__)
 
 
 class DockerContainers:

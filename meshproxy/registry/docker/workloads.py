@@ -16,7 +16,7 @@ from meshproxy.registry.docker.labels import (
 )
 from meshproxy.registry.docker.networks import HOST_MODE, Reach
 from meshproxy.resources import ObjectMeta, Workload
-from meshproxy.resources.workload import WorkloadSpec
+from meshproxy.resources.workload import WorkloadMesh, WorkloadSpec
 
 SHORT_LABELS = {COMPOSE_PROJECT_LABEL: "compose-project", COMPOSE_SERVICE_LABEL: "compose-service"}
 """Compose's labels are there as they are, and under names that one can write from memory."""
@@ -67,6 +67,7 @@ def make_workload(
             weight=labels.weight,
             zone=labels.zone,
             service_account=labels.service_account,
+            mesh=WorkloadMesh(port=labels.mesh_port) if labels.mesh_port is not None else None,
             ready=container.is_ready,
             terminating=stopping,
         ),

@@ -12,6 +12,7 @@ from meshproxy.loader.rules import check
 from meshproxy.registry.docker.containers import ContainerPort
 from meshproxy.resources.policy import Algorithm
 from meshproxy.resources.service import Protocol, ServicePort
+from meshproxy.resources.workload import WorkloadMesh
 from tests.support.docker import Said, make_container, translate
 
 TCP = ContainerPort(8080, 0, "", "tcp")
@@ -77,10 +78,11 @@ def test_containers_may_listen_on_different_ports() -> None:
 
 
 def test_what_a_workload_says_of_itself() -> None:
-    labels = ("service=web", "weight=5", "zone=a", "service-account=web", "namespace=shop")
+    labels = ("service=web", "weight=5", "zone=a", "service-account=web", "mesh-port=15443", "namespace=shop")
     said = translate(make_container("web-1", *labels))
     spec = said.workloads["web-1"].spec
     assert (spec.weight, spec.zone, spec.service_account) == (5, "a", "web")
+    assert spec.mesh == WorkloadMesh(port=15443)
     assert said.service("web", "shop").metadata.namespace == "shop"
 
 
