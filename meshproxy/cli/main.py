@@ -21,6 +21,8 @@ COMMANDS = {
     "ca": "Run a certificate authority for mutual TLS.",
     "dns": "Ask the running proxy's DNS server for a name, and explain its answer.",
     "drain": "Stop the running proxy gracefully.",
+    "doctor": "Check whether this machine is fit for meshproxy, and say what to do.",
+    "completion": "Print a script that completes commands in your shell.",
 }
 """Every command and its one-line help, so that ``--help`` imports none of them."""
 
@@ -47,6 +49,6 @@ class LazyGroup(click.Group):
 def main() -> None:
     """A Kubernetes Service for programs outside Kubernetes.
 
-    `run`, `validate`, `schema`, `demo` and `ca` work on files; the others ask a running proxy's
+    `run`, `validate`, `schema`, `doctor`, `demo` and `ca` work on files; the others ask a running proxy's
     admin API (--admin, MESHPROXY_ADMIN, or 127.0.0.1:15000). `route` does either.
     """

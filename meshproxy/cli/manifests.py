@@ -12,16 +12,21 @@ from meshproxy.compiler.compile import compile_resources
 from meshproxy.loader.files import read_paths
 from meshproxy.loader.load import SourceText, load
 from meshproxy.loader.places import attach
+from meshproxy.resources import Proxy
 from meshproxy.snapshot.model import Snapshot
 
 
 class Manifests(NamedTuple):
-    """How many texts and resources there are, everything found, and what they compile to if nothing is an error."""
+    """How many texts and resources there are, everything found, and what they compile to if nothing is an error.
+
+    `proxy` is the Proxy document, where there is one.
+    """
 
     texts: int
     resources: int
     findings: tuple[Finding, ...]
     snapshot: Snapshot | None
+    proxy: Proxy | None = None
 
 
 def read_manifests(paths: Iterable[str]) -> Manifests:
@@ -38,4 +43,5 @@ def read_manifests(paths: Iterable[str]) -> Manifests:
         findings = (*findings, *attach(compiled.findings, loaded.places))
         snapshot = compiled.snapshot if not errors_in(findings) else None
     ordered = sorted(findings, key=lambda finding: (finding.file, finding.line))
-    return Manifests(len(texts), len(loaded.resources), tuple(ordered), snapshot)
+    proxy = next((each for each in loaded.resources if isinstance(each, Proxy)), None)
+    return Manifests(len(texts), len(loaded.resources), tuple(ordered), snapshot, proxy)

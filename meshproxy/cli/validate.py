@@ -20,7 +20,7 @@ def command(paths: tuple[str, ...], output: str) -> None:
 
     PATH is a file, a directory, or - for standard input. Exit status 1 when anything is an error.
     """
-    texts, resources, findings, _ = read_manifests(paths)
+    texts, resources, findings, *_ = read_manifests(paths)
     errors = errors_in(findings)
     if output == "json":
         click.echo(json.dumps([json.loads(msgspec.json.encode(finding)) for finding in findings], indent=2))
