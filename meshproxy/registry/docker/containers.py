@@ -12,6 +12,7 @@ from meshproxy.loader.rules import values
 
 _HEALTH = re.compile(r"\((?:health: )?(healthy|unhealthy|starting)\)\Z")
 """The end of a Status text: ``Up 2 minutes (healthy)``; the list has no other word on health."""
+ONE_OFF_LABEL = "com.docker.compose.oneoff"
 MAX_LABELS = 1000
 """Labels of one container beyond these are not looked at."""
 
@@ -60,6 +61,11 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     def is_ready(self) -> bool:
         """Whether it may have traffic, as far as Docker knows."""
         return self.state == "running" and self.health in (Health.NONE, Health.HEALTHY)
+
+    @property
+    def is_one_off(self) -> bool:
+        """Whether it is a ``docker compose run``, which has the labels of its service and is none of it."""
+        return self.labels.get(ONE_OFF_LABEL) == "True"
 
     @property
     def age_order(self) -> tuple[int, str, str]:

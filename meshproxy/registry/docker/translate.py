@@ -57,7 +57,7 @@ class Translator:
     def translate(self, containers: Sequence[Container], stopping: frozenset[str], reach: Reach) -> Translation:
         """Everything that `containers` lead to; `stopping` are the ids of those that were told to stop."""
         by_id = {container.id: container for container in containers}
-        names = workload_names(containers)
+        names = workload_names(container for container in containers if not container.is_one_off)
         self._read = {each: self._labels(by_id[each]) for each in names}
         made: dict[str, _Made] = {}
         for each, name in names.items():

@@ -60,6 +60,11 @@ def test_two_of_one_name_have_their_ids() -> None:
     assert set(translate(first, second).workloads) == {"web-1", f"web-1-{first.id[:12]}"}
 
 
+def test_a_compose_run_has_a_services_labels_and_is_none_of_it() -> None:
+    said = translate(make_container("web-run-1", "service=web", "com.docker.compose.oneoff=True"))
+    assert said.resources == ()
+
+
 def test_a_name_of_nothing_usable_is_the_id() -> None:
     container = make_container("___")
     assert set(translate(container).workloads) == {container.id[:12]}
