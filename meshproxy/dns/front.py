@@ -46,7 +46,7 @@ class Front:
         return data[:2] + answer.next_reply()
 
     def serve(self, data: bytes, respond: Respond) -> None:
-        """Answer a message, now or later; `respond` is called once, or never where it deserves no answer."""
+        """Answer a message, now or later; `respond` is called once, with no bytes where there is to be silence."""
         query = read_query(data, tcp=self._protocol == "tcp")
         if isinstance(query, Refusal):
             self._tallies.count(self._protocol, "none", query.rcode if query.reply else "dropped")

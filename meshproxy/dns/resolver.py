@@ -92,6 +92,8 @@ class Resolver:
         return Answer((reply,), "NOERROR" if found.exists else "NXDOMAIN", FOR_EVER)
 
     def _with_chain(self, query: Query, first: Local, chain: list[dns.rrset.RRset], answer: Forwarded) -> Answer:
+        if answer.rcode not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
+            return _failure(query, dns.rcode.SERVFAIL)
         now = self._clock()
         try:
             rest = answer.answers(now)

@@ -205,6 +205,13 @@ async def test_external_names_are_followed(harness: Harness) -> None:
         ]
 
 
+@pytest.mark.parametrize("rcode", ["SERVFAIL", "REFUSED"])
+async def test_an_external_name_that_cannot_be_followed(harness: Harness, rcode: str) -> None:
+    async with upstream(reply(rcode=rcode)) as server:
+        harness.apply(upstreams=(server.address,))
+        assert dns.rcode.to_text((await harness.ask("ext")).rcode()) == "SERVFAIL"
+
+
 async def test_external_names_in_a_circle(harness: Harness) -> None:
     harness.apply()
     assert dns.rcode.to_text((await harness.ask("ext-loop")).rcode()) == "SERVFAIL"
