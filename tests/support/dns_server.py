@@ -75,7 +75,7 @@ class Harness:
         )
 
     def apply(self, snapshot: Snapshot = SNAPSHOT, **settings: Any) -> None:
-        dns_settings = DNSSettings(**{"address": self.address, "timeout": 0.3, **settings})
+        dns_settings = DNSSettings(**{"address": self.address, "timeout": 5.0, **settings})
         changed = msgspec.structs.replace(snapshot.settings, dns=dns_settings)
         self.server.apply(msgspec.structs.replace(snapshot, settings=changed))
 

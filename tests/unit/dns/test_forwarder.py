@@ -183,6 +183,7 @@ async def test_a_failure_is_remembered_for_a_moment(make_forwarder: MakeForwarde
         await failure(forwarder)
         assert len(server.names) == 2
         server.answer = reply(A)
+        forwarder.configure((server.address,), None, 5.0)
         clock.now += 1.1
         await ask(forwarder)
 
@@ -192,9 +193,10 @@ async def test_a_stale_answer_is_better_than_none(
     make_forwarder: MakeForwarder, clock: FakeClock, trouble: Answer
 ) -> None:
     async with upstream(reply(A)) as server:
-        forwarder = make_forwarder(server.address, timeout=0.02)
+        forwarder = make_forwarder(server.address)
         await ask(forwarder)
         server.answer = trouble
+        forwarder.configure((server.address,), None, 0.02)
         clock.now += 3600
         assert forwarder.known(QUESTION) is None
         await ask(forwarder)
