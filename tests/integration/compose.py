@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import pytest
 
+from tests.integration.conditions import wait_until
 from tests.integration.programs import output_of
 
 IMAGE = "python:3.11-slim"
@@ -151,6 +152,7 @@ class SocketProxy:
         self.path.unlink(missing_ok=True)
         for writer in tuple(self._writers):
             writer.transport.abort()
+        await wait_until(lambda: not self._writers, "all connections are closed")
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
@@ -160,8 +162,15 @@ class SocketProxy:
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
-            self._writers.discard(writer)
-            writer.close()
+            await self._close(writer)
+
+    async def _close(self, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+        try:
+            await writer.wait_closed()
+        except ConnectionError:
+            pass
+        self._writers.discard(writer)
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """One request to the engine and its answer; whether there may be another."""
@@ -181,6 +190,5 @@ class SocketProxy:
                 writer.write(data)
                 await writer.drain()
         finally:
-            self._writers.discard(upstream)
-            upstream.close()
+            await self._close(upstream)
         return False
