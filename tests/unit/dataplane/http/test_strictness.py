@@ -216,3 +216,14 @@ async def test_trust_is_for_connections_that_are_open_too(plane: HTTPPlane, make
     plane.route(origins=(origin,))
     await client.get(b"/", b"X-Request-Id: mine")
     assert [request.field(b"X-Request-Id") == b"mine" for request in origin.requests] == [True, False]
+
+
+async def test_what_follows_a_refused_upgrade_is_a_request(plane: HTTPPlane, make_origin: MakeOrigin) -> None:
+    """And one that the rules and headers are applied to."""
+    origin = await make_origin()
+    plane.route(origins=(origin,))
+    client = await plane.connect()
+    await client.send(GET + b"Connection: Upgrade\r\nUpgrade: x\r\n\r\n" + SMUGGLED)
+    assert [(await client.read()).status for _ in range(2)] == [200, 200]
+    assert origin.requests[1].line == b"GET /smuggled HTTP/1.1"
+    assert origin.requests[1].field(b"X-Forwarded-For") == b"127.0.0.1"
