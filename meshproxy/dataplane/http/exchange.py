@@ -88,11 +88,11 @@ class Exchange(AttemptOwner):
         facts = self.client.facts
         tell = facts.believed_fields if facts.is_trusted else facts.fields
         self._told, self.request_id, self.client_address = tell(head)
+        tracer = self.client.frontend.context.tracer
+        self.trace = self._attempt.trace = tracer.begin(head) if tracer is not None else None
         if facts.tls is not None and facts.tls.misdirects(head.host):
             self.reply(421, "NR", "another listener serves this host")
             return
-        tracer = self.client.frontend.context.tracer
-        self.trace = self._attempt.trace = tracer.begin(head) if tracer is not None else None
         path = normalize_path(head.path)
         if path is None:
             self.reply(400, "DPE", "the path's percent-encoding is malformed")
