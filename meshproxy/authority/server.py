@@ -32,8 +32,8 @@ from meshproxy.identity.verification import PeerRules, Refused, check_peer
 MAX_LIFETIME = 7 * DAY
 MAX_BODY = 16 * 1024
 HANDSHAKE_TIMEOUT = 10.0
-MAX_AGE = 60.0
-"""Seconds that a connection lasts; a client needs one for a request or two."""
+MAX_AGE, SWEEP = 45.0, 15.0
+"""Seconds that a connection lasts, a client needing one for a request or two; and between looks at that."""
 ACCOUNT_LIMIT = (6, 20)
 """Certificates of one service account, in a minute and at once: for restarts and replicas, and no more."""
 FAILURE_LIMIT = (10, 20)
@@ -100,9 +100,11 @@ class CAServer:
         )
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
+        server = self._runner.server
+        assert server is not None  # since it is set up
         try:
             self._server = await asyncio.get_running_loop().create_server(
-                self._connection,
+                server,
                 self._address.host,
                 self._address.port,
                 ssl=self._identity.context,
@@ -112,6 +114,7 @@ class CAServer:
             await self.stop()
             raise
         self._address = SocketAddress(self._address.host, self._server.sockets[0].getsockname()[1])
+        self._tasks.start(self._close_old(server), name="old connections")
         self._tasks.start(self._watch_expiry(), name="expiry of the CA's certificates")
 
     async def stop(self) -> None:
@@ -123,13 +126,17 @@ class CAServer:
             await self._runner.cleanup()
             self._runner = None
 
-    def _connection(self) -> asyncio.Protocol:
+    async def _close_old(self, server: web.Server) -> None:
         """A connection has some time for what it wants, so that nobody gathers them by being slow."""
-        assert self._runner is not None
-        assert self._runner.server is not None
-        handler = self._runner.server()
-        asyncio.get_running_loop().call_later(MAX_AGE, handler.force_close)
-        return handler
+        clock = asyncio.get_running_loop().time
+        seen: dict[web.RequestHandler, float] = {}
+        while True:
+            now = clock()
+            seen = {connection: seen.get(connection, now) for connection in server.connections}
+            for connection, since in seen.items():
+                if now - since >= MAX_AGE:
+                    connection.force_close()
+            await asyncio.sleep(SWEEP)
 
     async def _watch_expiry(self) -> None:
         """Say, once a day, which of the CA's own certificates expires soon."""
@@ -230,6 +237,8 @@ class CAServer:
             return await handler(request)
         except web.HTTPException as error:
             return _error(error.status, f"{error.reason}: {request.method} {request.path}")
+        except ConnectionError:  # the client went away, and hears nothing more
+            return _error(400, "the connection was lost")
         except (CAError, OSError) as error:
             _log.error("nothing can be issued: %s", error)
             return _error(503, "the CA cannot issue now; its log says why")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import msgspec
@@ -43,12 +44,14 @@ MakeClient = Callable[[str, str, Identity | None, str], CAClient]
 class Saved(msgspec.Struct, frozen=True, kw_only=True):
     """`pending_key` is one that has no certificate yet: a token belongs to the first key that it came with.
 
-    `obtained_at` is in seconds since 1970: certificates begin before that.
+    `obtained_at` is in seconds since 1970: certificates begin before that. `spent_token` is the hash of the one that
+    has served: showing it with another key would be what a thief does.
     """
 
     identity: Identity | None = None
     obtained_at: float = 0.0
     pending_key: str
+    spent_token: str = ""
 
 
 class CAIdentitySource:
@@ -103,7 +106,10 @@ class CAIdentitySource:
         roots = await self._client(identity).roots()
         if roots == identity.trust_bundle:
             return identity
-        return self._accept(identity.certificate_chain, identity.private_key, roots, self._saved.obtained_at)
+        try:
+            return self._accept(identity.certificate_chain, identity.private_key, roots, self._saved.obtained_at)
+        except IdentityError:  # the root that our certificate is under was dropped
+            return await self._renew()
 
     # -- asking --------------------------------------------------------------------------
 
@@ -117,7 +123,10 @@ class CAIdentitySource:
             except IdentityError as error:
                 problems.append(str(error))
                 continue
-            return self._accept(answer.certificate_chain, key, answer.roots, self._surroundings.wall_clock())
+            identity = self._accept(answer.certificate_chain, key, answer.roots, self._surroundings.wall_clock())
+            if client.token:
+                self._save(msgspec.structs.replace(self._saved, spent_token=_hash(client.token)))
+            return identity
         raise IdentityError("; ".join(dict.fromkeys(problems)))
 
     def _clients(self) -> list[CAClient]:
@@ -125,14 +134,25 @@ class CAIdentitySource:
         identity, clients = self._saved.identity, []
         if identity is not None and identity.not_after > self._surroundings.wall_clock():
             clients.append(self._client(identity))
-        if self._ca.token_file and Path(self._ca.token_file).exists():
-            clients.append(self._client(None, read_file(Path(self._ca.token_file)).decode(errors="replace").strip()))
+        token, problem = self._token()
+        if token:
+            clients.append(self._client(None, token))
         if not clients:
-            file = self._ca.token_file
-            token = f"the token file {file} is not there" if file else "there is no tokenFile"
             account = f"{self._wanted.namespace}/{self._wanted.service_account}"
-            raise IdentityError(f"no certificate is valid, and {token}; make a token: meshproxy ca token {account}")
+            raise IdentityError(f"no certificate is valid, and {problem}; make a token: meshproxy ca token {account}")
         return clients
+
+    def _token(self) -> tuple[str, str]:
+        """The token that may be shown, or why there is none."""
+        file = self._ca.token_file
+        if not file:
+            return "", "there is no tokenFile"
+        if not Path(file).exists():
+            return "", f"the token file {file} is not there"
+        token = read_file(Path(file)).decode(errors="replace").strip()
+        if _hash(token) == self._saved.spent_token:
+            return "", f"the token in {file} has been used"
+        return token, ""
 
     def _client(self, identity: Identity | None, token: str = "") -> CAClient:
         roots = read_file(Path(self._ca.roots)).decode(errors="replace")
@@ -146,7 +166,7 @@ class CAIdentitySource:
         identity = make_identity(chain.encode(), key.encode(), roots.encode(), now, self._wanted)
         was = self._saved
         pending = key_pem(new_key()).decode() if key == was.pending_key else was.pending_key
-        self._save(Saved(identity=identity, obtained_at=obtained_at, pending_key=pending))
+        self._save(msgspec.structs.replace(was, identity=identity, obtained_at=obtained_at, pending_key=pending))
         if identity.serial != (was.identity.serial if was.identity is not None else None):
             self._schedule()
         return identity
@@ -196,3 +216,7 @@ class CAIdentitySource:
         if identity is not None:
             begins = max(identity.not_before, self._saved.obtained_at)
             self._renewal = renew_at(begins, identity.not_after, self._surroundings.random())
+
+
+def _hash(token: str) -> str:
+    return sha256(token.encode()).hexdigest()

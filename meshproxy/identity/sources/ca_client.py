@@ -43,7 +43,7 @@ class CAClient:
 
     def __init__(self, url: str, roots: str, identity: Identity | None, token: str = "") -> None:
         self._url = url
-        self._token = token
+        self.token = token
         # Not create_default_context: that trusts the whole Web where `roots` is empty.
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         try:
@@ -63,7 +63,7 @@ class CAClient:
         return (await self._ask("GET", "/v1/roots", _RootsAnswer)).roots
 
     async def _ask(self, method: str, path: str, kind: type[T], **arguments: Any) -> T:
-        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         try:
             async with (
                 aiohttp.ClientSession(timeout=TIMEOUT, headers=headers) as session,
@@ -93,4 +93,7 @@ def _explained(error: Exception) -> str:
         return f"its certificate is not trusted: {error.certificate_error}"
     if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.errno:
         return os.strerror(error.os_error.errno)
+    if isinstance(error, aiohttp.ServerDisconnectedError | ssl.SSLError | ConnectionError):
+        # So a server says in TLS 1.3 that it refuses a client's certificate.
+        return "it closed the connection; if it no longer trusts our certificate, another token is needed"
     return str(error) or type(error).__name__

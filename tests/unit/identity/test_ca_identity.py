@@ -124,6 +124,40 @@ async def test_an_answer_that_was_lost_costs_no_token(ca: MadeCA, sidecar: Sidec
     assert len(lost) == 1
 
 
+async def test_a_token_that_has_served_is_not_shown_again(ca: MadeCA, sidecar: Sidecar, server: CAServer) -> None:
+    """With the next key it would look stolen, when the CA cannot renew for a moment."""
+    sidecar.token_file.write_text(ca.token())
+    running = sidecar.start(server.address.port)
+    first = await running.identity()
+    intermediate = ca.directory / "intermediate-1.key"
+    intermediate.rename(ca.directory / "away")
+    (ca.directory / "ca.json").touch()
+    running.source.refresh()
+    assert "HTTP 503" in await running.until_trouble()
+    (ca.directory / "away").rename(intermediate)
+    running.source.refresh()
+    assert (await running.until_identity(other_than=first)).spiffe_id == WEB
+    assert ca.audited("token_reused") == []
+
+
+async def test_a_certificate_whose_root_was_dropped_is_replaced_with_another_token(
+    ca: MadeCA, sidecar: Sidecar, server: CAServer
+) -> None:
+    sidecar.token_file.write_text(ca.token())
+    first = await sidecar.start(server.address.port).identity()
+    await sidecar.running[0].stop()
+    ca.store.rotate_root(ca.clock())
+    ca.store.finish_rotation(ca.clock(), force=True)
+    sidecar.roots.write_text(ca.roots.read_text())
+    again = sidecar.start(server.address.port)
+    assert await again.identity() == first, "what is kept comes first: it is for its peers to refuse"
+    assert "if it no longer trusts our certificate, another token is needed" in await again.until_trouble()
+    sidecar.token_file.write_text(ca.token())
+    again.source.refresh()
+    replaced = await again.until_identity(other_than=first)
+    assert replaced.trust_bundle == ca.roots.read_text()
+
+
 async def test_a_ca_that_is_not_there_yet(ca: MadeCA, sidecar: Sidecar, server: CAServer) -> None:
     sidecar.token_file.write_text(ca.token())
     address = server.address
@@ -219,8 +253,10 @@ class Months:
         """Let that much time pass; `events` happen at theirs."""
         self.end = self.ca.clock() + seconds
         running = asyncio.get_running_loop().create_task(self._source.run(self._emit))
-        async with asyncio.timeout(60):
-            await self._over.wait()
+        over = asyncio.get_running_loop().create_task(self._over.wait())
+        await asyncio.wait({over, running}, timeout=60, return_when=asyncio.FIRST_COMPLETED)
+        assert not running.done(), running
+        assert over.done()
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
@@ -241,14 +277,15 @@ class Months:
             await asyncio.Event().wait()
 
     def _client(self, url: str, roots: str, identity: Identity | None, token: str) -> CAClient:
-        return DirectClient(self)
+        return DirectClient(self, token)
 
 
 class DirectClient(CAClient):
     """Asks the CA without a network."""
 
-    def __init__(self, months: Months) -> None:
+    def __init__(self, months: Months, token: str) -> None:
         self._months = months
+        self.token = token
 
     async def certificate(self, request: str, lifetime: float | None) -> CertificateAnswer:
         self._check()
