@@ -24,7 +24,7 @@ class Chain(Accepting):
     """
 
     def __init__(self, listener: TCPListener, random: Random) -> None:
-        super().__init__(listener.reactor, listener.counters)
+        super().__init__(listener.reactor, listener.tls, listener.counters)
         self._listener = listener
         self._random = random
         self._backends: list[Cluster | None] = []
@@ -35,7 +35,7 @@ class Chain(Accepting):
     ) -> None:
         """Go by this from now on. `config` is the listener's, with the chain's protocol and goals."""
         self.chain = chain
-        self.tls = chain.tls
+        self.server_tls = chain.tls
         self.config = config
         self.frontend = frontend
         self.cluster = clusters[chain.cluster] if chain.cluster else None

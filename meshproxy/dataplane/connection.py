@@ -331,7 +331,7 @@ class Connection:
             self.abort()
 
     def _caller(self) -> Caller:
-        return Caller(self.tls.spiffe_id if self.tls is not None else "", self._client[0])
+        return Caller(self._listener.principal_of(self._client, self.tls), self._client[0])
 
     def drain(self) -> None:
         """Implements `listener.Open`: nobody knows when a TCP connection is idle."""

@@ -23,6 +23,8 @@ from meshproxy.snapshot import model
 from meshproxy.snapshot.messages import ListenerStats
 from meshproxy.telemetry.logs import RateLimited
 
+LOOPBACK = ("127.", "::1", "::ffff:127.")
+"""What addresses of this machine, for itself, begin with."""
 ACCEPT_BATCH = 32
 """Connections accepted before the loop looks at those that are open already."""
 SHORTAGE_RETRY = 0.05
@@ -99,8 +101,9 @@ class Accepting:
     cluster: Cluster | None
     frontend: Frontend
 
-    def __init__(self, reactor: Reactor, counters: ListenerCounters) -> None:
+    def __init__(self, reactor: Reactor, tls: TLSShared, counters: ListenerCounters) -> None:
         self.reactor = reactor
+        self.tls = tls
         self.counters = counters
         self.draining = False
 
@@ -114,6 +117,17 @@ class Accepting:
         if protocol is model.Protocol.AUTO:
             return SniffedConnection(self, cluster, downstream, client, first, tls)
         return Connection(self, cluster, downstream, client, first, tls)
+
+    def principal_of(self, client: tuple[str, int], tls: TLSFacts | None) -> str:
+        """The SPIFFE id that a client calls as; empty where nothing vouches for one.
+
+        Who comes to a ClusterIP from this very machine is the program that this proxy is beside, and calls as it.
+        """
+        if tls is not None:
+            return tls.spiffe_id
+        if self.config.role is model.ListenerRole.CLUSTER_IP and client[0].startswith(LOOPBACK):
+            return self.tls.own_id()
+        return ""
 
     def lets_in(self, caller: Caller) -> bool:
         """Whether `caller` may have a connection that is no HTTP; counted where it may not."""
@@ -146,10 +160,9 @@ class TCPListener(Accepting):
 
     def __init__(self, listening: socket.socket, reactor: Reactor, tls: TLSShared, shortage: RateLimited) -> None:
         """`replace` comes before `start`."""
-        super().__init__(reactor, ListenerCounters())
+        super().__init__(reactor, tls, ListenerCounters())
         self.connections: set[Open] = set()
         self.chains: ChainSet = NO_CHAINS
-        self.tls = tls
         self._socket = listening
         self._shortage = shortage
         self._accepting = False

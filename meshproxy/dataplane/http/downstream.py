@@ -90,7 +90,7 @@ class Downstream:
         self._receive = sock.recv
         self.facts = self.frontend.facts(client[0], tls)
         self._client = client
-        self._caller = Caller(tls.spiffe_id if tls is not None else "", client[0])
+        self._caller = Caller(listener.principal_of(client, tls), client[0])
         self.deadline = Deadline(reactor, self._deadline_reached)
         self._outbox = Outbox(reactor, sock, self._drained, self._client_gone)
         self._exchange = Exchange(self)

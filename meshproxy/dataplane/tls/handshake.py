@@ -104,10 +104,10 @@ class ServerHandshake:
         if chain is None:
             self._refuse(failures.UNKNOWN_NAME, hello.server_name or "no name", say=_alert(_UNRECOGNIZED_NAME))
             return
-        if chain.tls is None:
+        if chain.server_tls is None:
             self._pass_on(chain, self._give_away(), self._hello)
             return
-        context = listener.tls.contexts.server(chain.tls)
+        context = listener.tls.contexts.server(chain.server_tls)
         if context is None:
             self._refuse(failures.NO_MATERIAL, hello.server_name, say=_alert(_INTERNAL_ERROR))
             return

@@ -9,6 +9,7 @@ from meshproxy.dataplane.reactor import Reactor
 from meshproxy.dataplane.tls.contexts import ContextCache
 from meshproxy.dataplane.tls.counters import HandshakeCounters
 from meshproxy.dataplane.tls.turns import Turns
+from meshproxy.snapshot.tls import IDENTITY
 from meshproxy.telemetry.logs import RateLimited
 
 _log = logging.getLogger(__name__)
@@ -25,6 +26,11 @@ class TLSShared:
         self.turns = Turns(reactor.soon)
         self.wall = wall
         self.refusals = RateLimited(_log, 1.0, reactor.now)
+
+    def own_id(self) -> str:
+        """This proxy's SPIFFE id; empty without an identity."""
+        own = self.contexts.materials.get(IDENTITY)
+        return own.spiffe_id if own is not None else ""
 
 
 def _cannot_use(problem: str) -> None:

@@ -1,0 +1,61 @@
+"""Whom a connection calls as: what AuthorizationPolicies ask."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from meshproxy.snapshot.authorization import Authorization, AuthorizationRule, Source
+from meshproxy.snapshot.model import EMPTY, FilterChain, ListenerRole, Protocol, Snapshot
+from tests.support.certificates import service_account
+from tests.support.tls import MESH, TLSPlane, identity
+from tests.unit.dataplane.tls.conftest import MakeOrigin
+
+WEB_ONLY = Authorization(
+    name="a",
+    allow=(AuthorizationRule(policy="p", sources=(Source(service_accounts=("default/web",)),)),),
+    restricted=True,
+)
+
+
+def _apply(plane: TLSPlane, snapshot: Snapshot) -> None:
+    """The whole of it, so that every reference is known."""
+    plane.snapshot = EMPTY
+    plane.apply_snapshot(snapshot)
+
+
+@pytest.mark.parametrize(
+    ("role", "own", "status"),
+    [
+        (ListenerRole.CLUSTER_IP, "web", 200),
+        (ListenerRole.CLUSTER_IP, "cart", 403),
+        (ListenerRole.CLUSTER_IP, "", 403),
+        (ListenerRole.NODE_PORT, "web", 403),
+    ],
+)
+async def test_a_program_calls_as_the_proxy_that_it_is_beside(
+    plane: TLSPlane, make_origin: MakeOrigin, role: ListenerRole, own: str, status: int
+) -> None:
+    if own:
+        plane.put(identity(plane.ca, own))
+    plane.route(origins=(await make_origin(),), authorization=WEB_ONLY)
+    (listener,) = plane.snapshot.listeners
+    listeners = (msgspec.structs.replace(listener, role=role),)
+    _apply(plane, msgspec.structs.replace(plane.snapshot, listeners=listeners))
+    assert (await (await plane.connect()).get()).status == status
+
+
+@pytest.mark.parametrize(("name", "status"), [("web", 200), ("cart", 403)])
+async def test_a_peer_calls_as_its_certificate_says(
+    plane: TLSPlane, make_origin: MakeOrigin, name: str, status: int
+) -> None:
+    plane.put(identity(plane.ca, "s"))
+    plane.route(origins=(await make_origin(),), authorization=WEB_ONLY)
+    (listener,) = plane.snapshot.listeners
+    chain = FilterChain(
+        name="s", server_names=("s",), tls=MESH, cluster="c0", protocol=Protocol.HTTP, authorization=WEB_ONLY.name
+    )
+    listeners = (msgspec.structs.replace(listener, chains=(chain,), authorization=""),)
+    _apply(plane, msgspec.structs.replace(plane.snapshot, listeners=listeners))
+    client = await plane.secure("s", plane.client_context(plane.ca.issue(service_account(name))))
+    assert (await client.get()).status == status
