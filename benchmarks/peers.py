@@ -160,7 +160,7 @@ def _start_haproxy(program: str, directory: Path, backends: Sequence[Address]) -
 
 # -- nginx ---------------------------------------------------------------------------
 
-_NGINX_MODULE = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
+NGINX_STREAM = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
 _NGINX = """\
 {module}
 worker_processes 1;
@@ -183,7 +183,7 @@ stream {{
 def _start_nginx(program: str, directory: Path, backends: Sequence[Address]) -> Proxy:
     address = ("127.0.0.1", free_port())
     text = _NGINX.format(
-        module=f"load_module {_NGINX_MODULE};" if _NGINX_MODULE.exists() else "",
+        module=f"load_module {NGINX_STREAM};" if NGINX_STREAM.exists() else "",
         descriptors=2 * capacity() + RESERVE // 2,
         directory=directory,
         address=address,

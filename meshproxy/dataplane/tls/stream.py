@@ -33,8 +33,8 @@ class TLSStream:
     """Implements `stream.Stream`. Owns the socket; `session` is one side of a TLS connection over it."""
 
     __slots__ = (
-        "_aborted", "_ended", "_incoming", "_outgoing", "_owed", "_read", "_receive", "_rest", "_send", "_socket",
-        "_write", "session",
+        "_aborted", "_ended", "_incoming", "_outgoing", "_owed", "_read", "_receive", "_rest", "_said_end", "_send",
+        "_socket", "_write", "session",
     )  # fmt: skip
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext, **options: Any) -> None:
@@ -51,7 +51,7 @@ class TLSStream:
         """Ciphertext that the socket has not taken."""
         self._owed = False
         """Whether the last byte that was encrypted was not reported as sent."""
-        self._ended = self._aborted = False
+        self._ended = self._aborted = self._said_end = False
 
     # -- handshake -----------------------------------------------------------------------
 
@@ -248,8 +248,9 @@ class TLSStream:
         self._socket.close()
 
     def _say_end(self) -> None:
-        if self._rest:
-            return  # in the middle of a record; the peer is to see that something is missing
+        if self._rest or self._said_end:
+            return  # in the middle of a record the peer is to see that something is missing
+        self._said_end = True
         try:
             self.session.unwrap()
         except (ssl.SSLError, ValueError):

@@ -19,6 +19,7 @@ _MAX_RECORD = 16384
 _CLIENT_HELLO = 1
 _SERVER_NAME, _ALPN = 0, 16
 _HOST_NAME = 0
+_TOO_SHORT = "a ClientHello that is shorter than what it holds"
 
 
 class ClientHello(NamedTuple):
@@ -45,7 +46,7 @@ def parse_client_hello(data: bytes) -> ClientHello | None:
         if len(data) > MAX_HELLO:
             raise ProtocolError(f"a ClientHello of more than {MAX_HELLO} bytes")
         return None
-    return _read(_Reader(message))
+    return _read(message)
 
 
 def _message(data: bytes) -> bytes | None:
@@ -73,73 +74,66 @@ def _message(data: bytes) -> bytes | None:
     return None
 
 
-class _Reader:
-    """Takes bytes off the front of a message."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    @property
-    def is_empty(self) -> bool:
-        return self._at == len(self._data)
-
-    def take(self, count: int) -> bytes:
-        end = self._at + count
-        if end > len(self._data):
-            raise ProtocolError("a ClientHello that is shorter than what it holds")
-        taken = self._data[self._at : end]
-        self._at = end
-        return taken
-
-    def number(self, width: int) -> int:
-        return int.from_bytes(self.take(width), "big")
-
-    def vector(self, width: int) -> _Reader:
-        """A vector whose length comes before it in `width` bytes (RFC 8446 §3.4)."""
-        return _Reader(self.take(self.number(width)))
-
-    def rest(self) -> bytes:
-        return self.take(len(self._data) - self._at)
-
-
-def _read(hello: _Reader) -> ClientHello:
-    hello.take(2 + 32)  # version and random
-    hello.vector(1)  # session id
-    hello.vector(2)  # cipher suites
-    hello.vector(1)  # compression methods
-    if hello.is_empty:
+def _read(hello: bytes) -> ClientHello:
+    """Skip to the extensions, and look at two of them. Offsets into one string: this is on every handshake's way."""
+    at = 34  # version and random
+    at = _after(hello, at, 1)  # session id
+    at = _after(hello, at, 2)  # cipher suites
+    at = _after(hello, at, 1)  # compression methods
+    if at == len(hello):
         return ClientHello()
+    end = _after(hello, at, 2)
+    at += 2
     name = ""
     protocols: tuple[bytes, ...] = ()
-    extensions = hello.vector(2)
     seen: set[int] = set()
-    while not extensions.is_empty:
-        kind, contents = extensions.number(2), extensions.vector(2)
+    while at < end:
+        following = _after(hello, at + 2, 2)
+        kind = hello[at] << 8 | hello[at + 1]
         if kind in seen:
             raise ProtocolError(f"a ClientHello with the extension {kind} twice")
         seen.add(kind)
         if kind == _SERVER_NAME:
-            name = _server_name(contents)
+            name = _server_name(hello[at + 4 : following])
         elif kind == _ALPN:
-            protocols = _protocols(contents)
+            protocols = _protocols(hello[at + 4 : following])
+        at = following
+    if at != end:
+        raise ProtocolError(_TOO_SHORT)
     return ClientHello(name, protocols)
 
 
-def _server_name(contents: _Reader) -> str:
-    names = contents.vector(2)
-    while not names.is_empty:
-        kind, name = names.number(1), names.vector(2).rest()
-        if kind == _HOST_NAME:
+def _after(data: bytes, at: int, width: int) -> int:
+    """Where a vector ends whose length stands at `at`, in `width` bytes (RFC 8446 §3.4)."""
+    start = at + width
+    if start > len(data):
+        raise ProtocolError(_TOO_SHORT)
+    end = start + (data[at] if width == 1 else data[at] << 8 | data[at + 1])
+    if end > len(data):
+        raise ProtocolError(_TOO_SHORT)
+    return end
+
+
+def _server_name(contents: bytes) -> str:
+    end = _after(contents, 0, 2)
+    at = 2
+    while at < end:
+        following = _after(contents, at + 1, 2)
+        if contents[at] == _HOST_NAME:
+            name = contents[at + 3 : following]
             if not name or b"\0" in name or not name.isascii():
                 raise ProtocolError("a ClientHello with a malformed server name")
             return name.decode("ascii").lower().removesuffix(".")
+        at = following
     return ""
 
 
-def _protocols(contents: _Reader) -> tuple[bytes, ...]:
-    names = contents.vector(2)
+def _protocols(contents: bytes) -> tuple[bytes, ...]:
+    end = _after(contents, 0, 2)
+    at = 2
     protocols: list[bytes] = []
-    while not names.is_empty:
-        protocols.append(names.vector(1).rest())
+    while at < end:
+        following = _after(contents, at, 1)
+        protocols.append(contents[at + 1 : following])
+        at = following
     return tuple(protocols)

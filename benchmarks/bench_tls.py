@@ -1,0 +1,188 @@
+"""TLS beside HAProxy and Envoy: ``python -m benchmarks.bench_tls [--quick] [--write-docs]``.
+
+As in `bench_l4` every proxy has one pinned core, load (wrk) and backend (nginx) have the other one, the proxies take
+turns in rounds, and ratios are taken within a round. Keep-alive requests go over mutual TLS with the client and with
+the backend; full handshakes and bulk over TLS with the client alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from benchmarks.load import BULK_BYTES, wrk_result
+from benchmarks.peers import LOAD_CPU, Address, Peer, Proxy, find
+from benchmarks.peers_tls import ALL, NAME, make_keys, peers, start_backend, start_certifier
+from benchmarks.processes import Program
+from benchmarks.report import Row, Run, cpu_ratio, middle, rate_ratio, text_report, write
+from benchmarks.running import can_measure, in_turns, machine_of
+from benchmarks.scenarios import Sample
+
+RESULTS = Path(__file__).parent / "results"
+DOCS = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+
+
+@dataclass(frozen=True)
+class TLSLoad:
+    """One kind of load; `mutual` is TLS with client certificates on both legs, `scale` how many units a request is."""
+
+    scenario: str
+    title: str
+    units: str
+    path: str
+    connections: int
+    mutual: bool = False
+    keep_alive: bool = True
+    scale: float = 1.0
+
+
+LOADS = (
+    TLSLoad("requests", "requests over mTLS, both legs", "requests", "/", 32, mutual=True),
+    TLSLoad("handshakes", "full handshakes", "handshakes", "/", 16, keep_alive=False),
+    TLSLoad("bulk", "bulk over TLS", "MB", "/bulk", 4, scale=BULK_BYTES / 1e6),
+)
+
+
+@dataclass(frozen=True)
+class TLSResults(Run):
+    """Everything that one run measured."""
+
+    marker: ClassVar[str] = "results of tls"
+
+    def tables(self) -> list[list[Row]]:
+        return [list(load_rows(self))]
+
+    def panels(self) -> list[tuple[str, str]]:
+        return [(load.scenario, f"{load.title}: CPU µs") for load in LOADS]
+
+
+def load_rows(results: TLSResults) -> Iterator[Row]:
+    """One row for each kind of load and proxy."""
+    yield ("load", "proxy", "per second", "CPU each", "our CPU / its CPU", "our rate / its rate")
+    for load in LOADS:
+        for proxy in results.proxies():
+            samples = results.of(load.scenario, proxy)
+            if samples:
+                yield (
+                    load.title,
+                    proxy,
+                    f"{middle(each.rate for each in samples):,.0f} {load.units}",
+                    f"{middle(each.cpu_us for each in samples):.1f} µs",
+                    f"{cpu_ratio(results, load.scenario, proxy):.2f}",
+                    f"{rate_ratio(results, load.scenario, proxy):.2f}",
+                )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print the table, write JSON and plot; 1 if a request failed, 2 if it cannot be measured here."""
+    options = _parse(arguments)
+    if not can_measure():
+        return 2
+    try:
+        results = _run(options)
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(text_report(results))
+    write(results, options.results, "tls", DOCS if options.write_docs else None)
+    return 1 if any(each.errors for each in results.samples) else 0
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="meshproxy's TLS beside its peers")
+    parser.add_argument("--quick", action="store_true", help="one short round: does it work?")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
+    parser.add_argument("--peers", nargs="+", choices=ALL, default=ALL)
+    parser.add_argument("--scenarios", nargs="+", choices=[load.scenario for load in LOADS])
+    parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where JSON and plot go")
+    parser.add_argument("--write-docs", action="store_true", help="put the table into docs/benchmarks.md")
+    options = parser.parse_args(arguments)
+    if options.quick:
+        options.rounds, options.seconds = 1, 1.0
+    return options
+
+
+class _Stage:
+    """Keys, backends and proxies; `targets` has where wrk is to connect for a (proxy, with mutual TLS?)."""
+
+    def __init__(
+        self, options: argparse.Namespace, wanted: Sequence[TLSLoad], directory: Path, stack: ExitStack
+    ) -> None:
+        self.directory = directory
+        self.keys = make_keys(directory)
+        self.missing: list[str] = []
+        self.proxies: dict[bool, list[Proxy]] = {}
+        self.targets: dict[tuple[str, bool], str] = {}
+        backend, secure, plain = start_backend(directory, self.keys)
+        stack.callback(backend.stop)
+        for mutual in sorted({load.mutual for load in wanted}):
+            chosen, self.missing = peers(tuple(options.peers), self.keys, mutual=mutual)
+            self.proxies[mutual] = [self._start(peer, secure if mutual else plain, mutual, stack) for peer in chosen]
+
+    def _start(self, peer: Peer, backend: Address, mutual: bool, stack: ExitStack) -> Proxy:
+        place = self.directory / f"{peer.name}-{mutual}"
+        place.mkdir()
+        proxy = peer.start(place, (backend,))
+        stack.callback(proxy.program.stop)
+        scheme, address = "https", proxy.address
+        if mutual:
+            certifier, address = start_certifier(place, self.keys, proxy.address)
+            stack.callback(certifier.stop)
+            scheme = "http"
+        self.targets[proxy.name, mutual] = f"{scheme}://{address[0]}:{address[1]}"
+        return proxy
+
+    def measure(self, load: TLSLoad, proxy: Proxy, seconds: float) -> Sample:
+        """Load `proxy` and divide the CPU time that it spent by the work that it did."""
+        wrk = find("WRK", "wrk")
+        assert wrk is not None
+        command = [wrk, "-t1", f"-c{load.connections}", f"-d{max(1, round(seconds))}s", "--latency"]
+        command += ["-H", f"Host: {NAME}", *(() if load.keep_alive else ("-H", "Connection: close"))]
+        url = self.targets[proxy.name, load.mutual] + load.path
+        before = proxy.program.cpu_seconds()
+        program = Program("wrk", [*command, url], self.directory, LOAD_CPU, {"OPENSSL_CONF": str(self.keys.openssl)})
+        program.wait()
+        result = wrk_result(program)
+        spent = proxy.program.cpu_seconds() - before
+        units = result.requests * load.scale
+        if not units:
+            raise RuntimeError(f"{proxy.name} answered nothing in scenario {load.scenario}")
+        return Sample(
+            scenario=load.scenario,
+            proxy=proxy.name,
+            rate=units / result.seconds,
+            cpu_us=spent / units * 1e6,
+            p99_ms=result.p99 * 1e3,
+            errors=result.errors,
+        )
+
+
+def _run(options: argparse.Namespace) -> TLSResults:
+    wanted = [load for load in LOADS if not options.scenarios or load.scenario in options.scenarios]
+    samples: list[Sample] = []
+    with tempfile.TemporaryDirectory(prefix="meshproxy-bench-") as name, ExitStack() as stack:
+        stage = _Stage(options, wanted, Path(name), stack)
+        for number in range(options.rounds):
+            for load in wanted:
+                for proxy in in_turns(stage.proxies[load.mutual], number):
+                    sample = stage.measure(load, proxy, options.seconds)
+                    print(f"round {number + 1}: {load.scenario} {proxy.name}: {sample.cpu_us:.1f} µs", file=sys.stderr)
+                    samples.append(sample)
+    return TLSResults(
+        machine=machine_of(options.peers),
+        seconds=options.seconds,
+        rounds=options.rounds,
+        missing=tuple(stage.missing),
+        samples=tuple(samples),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,358 @@
+"""The proxies that the TLS benchmark compares: mutual TLS with clients and with the backend, or with clients alone.
+
+All of them speak TLS 1.3 with AES-128-GCM and X25519, and have P-256 certificates: clients and backend offer nothing
+else.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.load import BULK_BYTES
+from benchmarks.peers import (
+    LOAD_CPU,
+    NGINX_STREAM,
+    Address,
+    Meshproxy,
+    Peer,
+    Proxy,
+    capacity,
+    find,
+    run,
+    run_meshproxy,
+    write,
+)
+from benchmarks.processes import Program, free_port
+
+NAME = "bench.example.com"
+SUITE = "TLS_AES_128_GCM_SHA256"
+ALL = ("meshproxy", "haproxy", "envoy")
+
+_OPENSSL = f"""\
+openssl_conf = all
+[all]
+ssl_conf = ssl
+[ssl]
+system_default = suites
+[suites]
+Ciphersuites = {SUITE}
+Groups = X25519
+"""
+
+
+@dataclass(frozen=True)
+class Keys:
+    """A CA and a certificate that serves as anybody's; `pem` is key and certificate in one file, `openssl` a config."""
+
+    ca: Path
+    certificate: Path
+    key: Path
+    pem: Path
+    openssl: Path
+
+
+def make_keys(directory: Path) -> Keys:
+    """Make them with the openssl program."""
+    keys = Keys(*(directory / name for name in ("ca.pem", "bench.pem", "bench.key", "both.pem", "openssl.cnf")))
+    ca_key, request = directory / "ca.key", directory / "bench.csr"
+    new = ("openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    _quietly(*new, "-x509", "-keyout", str(ca_key), "-out", str(keys.ca), "-days", "2", "-subj", "/CN=bench CA")
+    _quietly(*new, "-keyout", str(keys.key), "-out", str(request), "-subj", "/CN=bench")
+    names = directory / "names"
+    names.write_text(f"subjectAltName = DNS:{NAME}\nextendedKeyUsage = serverAuth, clientAuth\n")
+    sign = ("openssl", "x509", "-req", "-in", str(request), "-CA", str(keys.ca), "-CAkey", str(ca_key), "-days", "2")
+    _quietly(*sign, "-CAcreateserial", "-extfile", str(names), "-out", str(keys.certificate))
+    keys.pem.write_text(keys.certificate.read_text() + keys.key.read_text())
+    keys.openssl.write_text(_OPENSSL)
+    for path in (keys.key, keys.pem):
+        path.chmod(0o644)  # nginx' worker is another user
+    return keys
+
+
+def _quietly(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True)
+
+
+# -- the backend ---------------------------------------------------------------------
+
+_BACKEND = """\
+worker_processes 1;
+worker_rlimit_nofile 65536;
+daemon off;
+pid {directory}/secure.pid;
+error_log {directory}/secure.error.log;
+events {{ worker_connections 40000; }}
+http {{
+  access_log off;
+  keepalive_requests 1000000000;
+  keepalive_timeout 1h;
+  client_body_temp_path {directory}/body;
+  proxy_temp_path {directory}/proxy;
+  fastcgi_temp_path {directory}/fastcgi;
+  uwsgi_temp_path {directory}/uwsgi;
+  scgi_temp_path {directory}/scgi;
+  server {{
+    listen {secure[0]}:{secure[1]} ssl backlog=8192;
+    listen {plain[0]}:{plain[1]} backlog=8192;
+    ssl_certificate {keys.certificate};
+    ssl_certificate_key {keys.key};
+    ssl_client_certificate {keys.ca};
+    ssl_verify_client on;
+    ssl_protocols TLSv1.3;
+    ssl_conf_command Ciphersuites {suite};
+    location / {{ return 200 "hello world\\n"; }}
+    location /bulk {{ root {directory}/www; }}
+  }}
+}}
+"""
+
+
+def start_backend(directory: Path, keys: Keys) -> tuple[Program, Address, Address]:
+    """(nginx, where it asks for certificates, where it speaks in clear)."""
+    nginx = find("NGINX", "nginx")
+    if nginx is None or find("WRK", "wrk") is None:
+        raise RuntimeError("the benchmark needs nginx and wrk; on Debian: apt-get install nginx wrk")
+    secure, plain = (("127.0.0.1", free_port()) for _ in range(2))
+    www = directory / "www"
+    www.mkdir()
+    (www / "bulk").write_bytes(b"x" * BULK_BYTES)
+    text = _BACKEND.format(directory=directory, secure=secure, plain=plain, keys=keys, suite=SUITE)
+    directory.chmod(0o755)  # nginx' worker is another user
+    config = write(directory, "secure.conf", text)
+    program = Program("backend", [nginx, "-p", str(directory), "-c", config], directory, LOAD_CPU)
+    for address in (secure, plain):
+        program.wait_for_port(address)
+    return program, secure, plain
+
+
+_CERTIFIER = """\
+{module}
+worker_processes 1;
+daemon off;
+pid {directory}/certifier.pid;
+error_log {directory}/certifier.error.log;
+events {{ worker_connections 4096; }}
+stream {{
+  proxy_ssl on;
+  proxy_ssl_protocols TLSv1.3;
+  proxy_ssl_certificate {keys.certificate};
+  proxy_ssl_certificate_key {keys.key};
+  proxy_ssl_server_name on;
+  proxy_ssl_name {name};
+  server {{ listen {address[0]}:{address[1]} backlog=4096; proxy_pass {proxy[0]}:{proxy[1]}; }}
+}}
+"""
+
+
+def start_certifier(directory: Path, keys: Keys, proxy: Address) -> tuple[Program, Address]:
+    """An nginx that shows `proxy` a certificate for wrk, which has no way to; on the load's CPU."""
+    nginx = find("NGINX", "nginx")
+    assert nginx is not None
+    address = ("127.0.0.1", free_port())
+    module = f"load_module {NGINX_STREAM};" if NGINX_STREAM.exists() else ""
+    text = _CERTIFIER.format(module=module, directory=directory, keys=keys, name=NAME, address=address, proxy=proxy)
+    command = [nginx, "-p", str(directory), "-c", write(directory, "certifier.conf", text)]
+    program = Program("certifier", command, directory, LOAD_CPU, {"OPENSSL_CONF": str(keys.openssl)})
+    program.wait_for_port(address)
+    return program, address
+
+
+# -- meshproxy -----------------------------------------------------------------------
+
+_MESHPROXY = """\
+apiVersion: meshproxy.dev/v1
+kind: Proxy
+metadata: {{name: bench}}
+spec:
+  workers: 1
+  admin: {{address: "127.0.0.1:{admin}"}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {{name: bench}}
+spec:
+  gatewayClassName: meshproxy
+  addresses: [{{value: {address[0]}}}]
+  listeners:
+  - name: https
+    port: {address[1]}
+    protocol: HTTPS
+    tls:
+      options:
+        meshproxy.dev/certificate-file: {keys.certificate}
+        meshproxy.dev/key-file: {keys.key}
+        {client}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {{name: bench}}
+spec:
+  parentRefs: [{{name: bench}}]
+  rules: [{{backendRefs: [{{name: bench, port: 80}}]}}]
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: bench}}
+spec: {{clusterIP: None, selector: {{app: bench}}, ports: [{{name: http, port: 80, targetPort: http}}]}}
+---
+apiVersion: meshproxy.dev/v1
+kind: Workload
+metadata: {{name: bench-1, labels: {{app: bench}}}}
+spec: {{address: {backend[0]}, ports: {{http: {backend[1]}}}}}
+{policy}"""
+_POLICY = """\
+---
+apiVersion: meshproxy.dev/v1
+kind: TrafficPolicy
+metadata: {{name: bench}}
+spec:
+  targetRefs: [{{kind: Service, name: bench}}]
+  tls:
+    mode: Simple
+    sni: {name}
+    ca: {{file: {keys.ca}}}
+    certificate: {{certificate: {keys.certificate}, key: {keys.key}}}
+"""
+
+
+def _start_meshproxy(directory: Path, backend: Address, keys: Keys, *, mutual: bool) -> Meshproxy:
+    admin, address = ("127.0.0.1", free_port()), ("127.0.0.1", free_port())
+    client = f"meshproxy.dev/client-ca-file: {keys.ca}" if mutual else ""
+    policy = _POLICY.format(name=NAME, keys=keys) if mutual else ""
+    text = _MESHPROXY.format(admin=admin[1], address=address, backend=backend, keys=keys, client=client, policy=policy)
+    return run_meshproxy(directory, text, admin, address)
+
+
+# -- HAProxy -------------------------------------------------------------------------
+
+_HAPROXY = """\
+global
+  nbthread 1
+  maxconn {limit}
+  ssl-default-bind-options ssl-min-ver TLSv1.3
+  ssl-default-bind-ciphersuites {suite}
+  ssl-default-server-ciphersuites {suite}
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 1h
+  timeout server 1h
+  http-reuse always
+frontend front
+  bind {address[0]}:{address[1]} backlog 4096 ssl crt {keys.pem} {client}
+  maxconn {limit}
+  default_backend back
+backend back
+  server one {backend[0]}:{backend[1]} {server}
+"""
+
+
+def _start_haproxy(program: str, directory: Path, backend: Address, keys: Keys, *, mutual: bool) -> Proxy:
+    address = ("127.0.0.1", free_port())
+    client = f"ca-file {keys.ca} verify required" if mutual else ""
+    server = f"ssl crt {keys.pem} ca-file {keys.ca} verify required sni str({NAME})" if mutual else ""
+    text = _HAPROXY.format(
+        address=address, backend=backend, keys=keys, client=client, server=server, suite=SUITE, limit=capacity()
+    )
+    return run("haproxy", [program, "-db", "-f", write(directory, "haproxy.cfg", text)], directory, address)
+
+
+# -- Envoy ---------------------------------------------------------------------------
+
+_ENVOY = """\
+static_resources:
+  listeners:
+  - address: {{socket_address: {{address: {address[0]}, port_value: {address[1]}}}}}
+    tcp_backlog_size: 4096
+    filter_chains:
+    - transport_socket:
+        name: tls
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
+          require_client_certificate: {mutual}
+          common_tls_context:
+            tls_params: {{tls_minimum_protocol_version: TLSv1_3}}
+            tls_certificates:
+            - {{certificate_chain: {{filename: {keys.certificate}}}, private_key: {{filename: {keys.key}}}}}
+{client}
+      filters:
+      - name: http
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: bench
+          codec_type: HTTP1
+          route_config:
+            virtual_hosts:
+            - {{name: all, domains: ["*"], routes: [{{match: {{prefix: "/"}}, route: {{cluster: back}}}}]}}
+          http_filters:
+          - name: router
+            typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}
+  clusters:
+  - name: back
+    type: STATIC
+    connect_timeout: 5s
+    circuit_breakers:
+      thresholds: [{{max_connections: {limit}, max_pending_requests: {limit}, max_requests: {limit}}}]
+    load_assignment:
+      cluster_name: back
+      endpoints:
+      - lb_endpoints:
+        - endpoint: {{address: {{socket_address: {{address: {backend[0]}, port_value: {backend[1]}}}}}}}
+{server}
+"""
+_ENVOY_CLIENT = "            validation_context: {{trusted_ca: {{filename: {keys.ca}}}}}"
+_ENVOY_SERVER = """\
+    transport_socket:
+      name: tls
+      typed_config:
+        "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
+        sni: {name}
+        common_tls_context:
+          tls_params: {{tls_maximum_protocol_version: TLSv1_3}}
+          tls_certificates:
+          - {{certificate_chain: {{filename: {keys.certificate}}}, private_key: {{filename: {keys.key}}}}}
+          validation_context: {{trusted_ca: {{filename: {keys.ca}}}}}
+"""
+
+
+def _start_envoy(program: str, directory: Path, backend: Address, keys: Keys, *, mutual: bool) -> Proxy:
+    address = ("127.0.0.1", free_port())
+    text = _ENVOY.format(
+        address=address,
+        backend=backend,
+        keys=keys,
+        mutual=str(mutual).lower(),
+        client=_ENVOY_CLIENT.format(keys=keys) if mutual else "",
+        server=_ENVOY_SERVER.format(keys=keys, name=NAME) if mutual else "",
+        limit=capacity(),
+    )
+    config = write(directory, "envoy.yaml", text)
+    options = ["--concurrency", "1", "--log-level", "error", "--disable-hot-restart"]
+    return run("envoy", [program, "-c", config, *options], directory, address)
+
+
+_STARTERS: Mapping[str, Callable[..., Proxy]] = {"haproxy": _start_haproxy, "envoy": _start_envoy}
+
+
+def peers(names: Sequence[str], keys: Keys, *, mutual: bool) -> tuple[list[Peer], list[str]]:
+    """Those of `names` that can run here, with mutual TLS both ways or not, and the names of those that are missing."""
+    found: list[Peer] = []
+    missing: list[str] = []
+    for name in names:
+        program = find(name.upper(), name)
+        if name == "meshproxy":
+            found.append(Peer(name, lambda place, backends: _start_meshproxy(place, backends[0], keys, mutual=mutual)))
+        elif program is None:
+            missing.append(name)
+        else:
+            found.append(Peer(name, _starter(_STARTERS[name], program, keys, mutual)))
+    return found, missing
+
+
+def _starter(
+    start: Callable[..., Proxy], program: str, keys: Keys, mutual: bool
+) -> Callable[[Path, Sequence[Address]], Proxy]:
+    return lambda place, backends: start(program, place, backends[0], keys, mutual=mutual)
