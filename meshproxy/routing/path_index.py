@@ -7,7 +7,7 @@ the longer pattern first.
 from __future__ import annotations
 
 from bisect import insort
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from meshproxy.base.regex import Pattern, compile_pattern
 from meshproxy.routing.api import Request
@@ -15,6 +15,7 @@ from meshproxy.routing.conditions import Conditions, Seen
 from meshproxy.snapshot.routes import PathKind, RouteMatch, Rule
 
 T = TypeVar("T")
+_SLASH: Final = 0x2F
 
 
 class Candidate(Generic[T]):
@@ -83,7 +84,7 @@ class PathIndex(Generic[T]):
     def _find_prefix(self, path: bytes, request: Request, seen: Seen) -> Candidate[T] | None:
         """Look from the longest prefix that there is to the shortest, segment by segment."""
         prefixes, longest = self._prefixes, self._longest
-        if len(path) > longest and path[longest : longest + 1] != b"/":
+        if len(path) > longest and path[longest] != _SLASH:
             path = path[: path.rfind(b"/", 0, longest + 1)] if longest else b""
         else:
             path = path[:longest]
@@ -95,7 +96,7 @@ class PathIndex(Generic[T]):
                         return candidate
             if not path:
                 return None
-            path = path[: path.rfind(b"/")] if b"/" in path else b""
+            path = path[: max(path.rfind(b"/"), 0)]
 
 
 def _order(candidate: Candidate[T]) -> tuple[bool, int, int, int, int]:

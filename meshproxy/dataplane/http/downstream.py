@@ -177,7 +177,7 @@ class Downstream:
         try:
             if end > config.max_header_bytes:
                 raise _too_large(data, config.max_header_bytes)
-            if data.count(b"\r\n", 0, end) - 2 > config.max_headers:
+            if data.count(b"\n", 0, end) - 2 > config.max_headers:
                 raise MalformedRequest(431, f"more than {config.max_headers} fields")
             head = parse_request(data[:end])
         except MalformedRequest as error:
