@@ -17,7 +17,7 @@ help:
 	@echo "make test-compiled  the data plane's tests against that build"
 	@echo "make pure           back to the Python source"
 	@echo "make lint   ruff, mypy, import-linter"
-	@echo "make bench  beside HAProxy, nginx, Envoy and Traefik (those that are installed); ARGS=l4 or l7 for one of the two"
+	@echo "make bench  beside HAProxy, nginx, Envoy and Traefik (those that are installed); ARGS=l4, l7 or tls for one of them"
 	@echo "make clean  remove .venv, caches and results"
 
 demo: $(INSTALLED)

@@ -1,13 +1,13 @@
-"""``python -m benchmarks [l4|l7] [options]``: one of the benchmarks, or both with what options they have in common."""
+"""``python -m benchmarks [l4|l7|tls] [options]``: one of them, or all with what options they have in common."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 
-from benchmarks import bench_l4, bench_l7
+from benchmarks import bench_l4, bench_l7, bench_tls
 
-BENCHMARKS = {"l4": bench_l4.main, "l7": bench_l7.main}
+BENCHMARKS = {"l4": bench_l4.main, "l7": bench_l7.main, "tls": bench_tls.main}
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -208,6 +208,7 @@ class Connection:
     def _secured(self, stream: TLSStream) -> None:
         self._handshake = None
         self._upstream_socket = stream
+        self._reactor.remove_reader(stream)
         self._begin(stream, stream.first())
 
     # -- proxying ------------------------------------------------------------------------

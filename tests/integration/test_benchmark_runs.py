@@ -45,3 +45,10 @@ async def test_l7_measures_and_reports(tmp_path: Path) -> None:
     assert latency["errors"] == 0
     assert 0 < latency["direct_p50_ms"] < latency["p99_ms"]
     assert results["rest"]["meshproxy"] > 0
+
+
+async def test_tls_measures_and_reports(tmp_path: Path) -> None:
+    require("openssl")
+    results = await measured("tls", tmp_path)
+    assert [each["scenario"] for each in results["samples"]] == ["requests", "handshakes", "bulk"]
+    assert all(each["errors"] == 0 and each["cpu_us"] > 0 for each in results["samples"])

@@ -16,6 +16,7 @@ from meshproxy.dataplane.tls.stream import TLSStream
 from meshproxy.identity.verification import PeerRules, Refused, check_peer
 from meshproxy.protocols.http1.sniff import looks_like_http
 from meshproxy.protocols.tls.client_hello import ClientHello, looks_like_tls, parse_client_hello
+from meshproxy.snapshot import model
 from meshproxy.telemetry.handshake_totals import DOWNSTREAM
 
 if TYPE_CHECKING:
@@ -116,7 +117,6 @@ class ServerHandshake:
     def _go_on(self, hello: ClientHello, chain: Chain, context: ServerContext) -> None:
         listener, downstream = self._listener, self._socket
         assert downstream is not None
-        listener.reactor.remove_reader(downstream)
         stream = TLSStream(downstream, context.context, server_side=True)
         stream.feed(self._hello)
         self._hello = b""
@@ -125,7 +125,7 @@ class ServerHandshake:
             self._done(stream, hello, chain, context)
 
         self._steps = Steps(listener.reactor, listener.tls.turns, downstream, stream, done, self._failed)
-        self._steps.start()
+        self._steps.start(watched=True)
 
     # -- the end -------------------------------------------------------------------------
 
@@ -148,7 +148,7 @@ class ServerHandshake:
             hello.server_name, session.selected_alpn_protocol() or "", session.version() or "", peer_of(der),
             context.own_id, chain.serves if chain.chain.checks_hosts else None,
         )  # fmt: skip
-        self._give_away()
+        self._give_away(watched=chain.config.protocol is model.Protocol.HTTP)
         self._pass_on(chain, stream, first, facts)
 
     def _pass_on(self, to: Accepting, downstream: Stream, first: bytes, tls: TLSFacts | None = None) -> None:
@@ -182,14 +182,15 @@ class ServerHandshake:
         downstream.close()
         listener.connection_closed(self)
 
-    def _give_away(self) -> socket.socket:
-        """Let go of the socket, which is the caller's from now on."""
+    def _give_away(self, *, watched: bool = False) -> socket.socket:
+        """Let go of the socket, which is the caller's from now on, and `watched` only if it sets a reader at once."""
         downstream, self._socket = self._socket, None
         assert downstream is not None
         self._timer.cancel()
-        if self._steps is not None:
-            self._steps.stop()
-        self._listener.reactor.remove_reader(downstream)
+        if not watched:
+            if self._steps is not None:
+                self._steps.stop()
+            self._listener.reactor.remove_reader(downstream)
         return downstream
 
     def drain(self) -> None:

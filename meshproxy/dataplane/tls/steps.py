@@ -12,7 +12,11 @@ from meshproxy.dataplane.tls.turns import Turns
 
 
 class Steps:
-    """Leads a stream through its handshake. `done` or `failed` is called once, and neither after `stop`."""
+    """Leads a stream through its handshake. `done` or `failed` is called once, and neither after `stop`.
+
+    Where it is done the socket is still watched: whoever is next sets a reader in its place, or forgets it. (Each
+    change of what epoll watches is a system call, and there are four hands that a new connection passes through.)
+    """
 
     __slots__ = ("_done", "_failed", "_reactor", "_reading", "_socket", "_stopped", "_stream", "_turns", "_writing")
 
@@ -28,15 +32,22 @@ class Steps:
         self._failed = failed
         self._reading = self._writing = self._stopped = False
 
-    def start(self) -> None:
-        """Begin; what was read of the socket already is in the stream."""
+    def start(self, *, watched: bool = False) -> None:
+        """Begin; what was read of the socket is in the stream. `watched` says that somebody has a reader set."""
+        if watched:
+            self._watch()
         self._ask_for_turn()
+
+    def _watch(self) -> None:
+        self._reading = True
+        self._reactor.add_reader(self._socket, self._readable)
 
     def stop(self) -> None:
         """Forget the socket, which stays open."""
         self._stopped = True
         self._reactor.remove_reader(self._socket)
-        self._reactor.remove_writer(self._socket)
+        if self._writing:
+            self._reactor.remove_writer(self._socket)
 
     def _readable(self) -> None:
         try:
@@ -69,11 +80,12 @@ class Steps:
             self._fail(error)
             return
         if done:
-            self.stop()
+            self._stopped = True
+            if self._writing:
+                self._reactor.remove_writer(self._socket)
             self._done()
         elif not self._reading:
-            self._reading = True
-            self._reactor.add_reader(self._socket, self._readable)
+            self._watch()
 
     def _flush(self) -> None:
         if not self._stream.flush() and not self._writing:
