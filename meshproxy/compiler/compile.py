@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -17,6 +18,7 @@ from meshproxy.compiler.diagnostics import Diagnostics
 from meshproxy.compiler.endpoint_slices import EndpointIndex
 from meshproxy.compiler.http_policies import http_listener
 from meshproxy.compiler.inbound import compile_inbound
+from meshproxy.compiler.memory import CompileMemory
 from meshproxy.compiler.policies import PolicyIndex
 from meshproxy.compiler.proxy_settings import DEFAULT_PROXY, environment_of, settings_of
 from meshproxy.compiler.reference_grants import GrantIndex
@@ -39,7 +41,7 @@ from meshproxy.resources import (
     Workload,
 )
 from meshproxy.resources.meta import Resource
-from meshproxy.snapshot.model import Snapshot, WorkloadView
+from meshproxy.snapshot.model import Listener, Snapshot, WorkloadView
 from meshproxy.snapshot.tls import TLSMaterial
 
 R = TypeVar("R", bound=Resource)
@@ -55,23 +57,26 @@ class Compiled(NamedTuple):
 
 
 def compile_resources(
-    resources: Iterable[Resource], *, hostname: str = "localhost", sources: Mapping[int, str] | None = None
+    resources: Iterable[Resource],
+    *,
+    hostname: str = "localhost",
+    sources: Mapping[int, str] | None = None,
+    memory: CompileMemory | None = None,
 ) -> Compiled:
     """Compile everything that the sources hold.
 
     `hostname` names this node where the Proxy document does not. `sources` maps the `id` of a
-    resource to the name of its source. The order of `resources` does not matter.
+    resource to the name of its source. The order of `resources` does not matter. With the `memory`
+    of the compilation before, what did not change is not made again.
     """
-    everything = sorted(resources, key=lambda resource: (resource.kind, resource.key))
+    everything, workloads = _sorted(resources)
     diagnostics = Diagnostics()
     proxy = next(iter(_of_kind(everything, Proxy)), DEFAULT_PROXY)
     settings = settings_of(proxy, hostname)
     environment = environment_of(proxy, settings)
     services = {service.key: service for service in _of_kind(everything, Service)}
-    workloads = _of_kind(everything, Workload)
-    endpoints = EndpointIndex(
-        workloads, _of_kind(everything, EndpointSlice), _of_kind(everything, Endpoints), diagnostics
-    )
+    memory = (memory or CompileMemory()).begun(environment)
+    endpoints = _endpoint_index(everything, workloads, services, diagnostics)
     policies = PolicyIndex(_of_kind(everything, TrafficPolicy), services, diagnostics)
     indexes = _indexes(everything, services, policies, diagnostics, has_identity=settings.identity is not None)
     routed = route_requests(
@@ -94,19 +99,19 @@ def compile_resources(
         diagnostics=diagnostics,
         tables=routed.by_port,
         authorizations=indexes.authorizations,
+        memory=memory,
     )
     parts = Parts()
     for service in services.values():
         compile_service(service, context, parts)
-    for orphan in endpoints.orphans(services):
-        diagnostics.warning(orphan, "metadata", "there is no Service for it; it does nothing")
+    endpoints.warn_of_orphans(services)
     inbound = compile_inbound(proxy, services, http_listener(None, proxy), indexes.authorizations, diagnostics)
-    everywhere = (*parts.listeners.values(), *routed.listeners, *inbound.listeners)
-    listeners = tuple(sorted(everywhere, key=lambda listener: listener.name))
+    listeners = _by_name((*parts.listeners.values(), *routed.listeners, *inbound.listeners))
     parts.clusters.update(inbound.clusters)
     parts.assignments.update((each.cluster, each.endpoints) for each in inbound.assignments)
     check_addresses(listeners, environment, (*everything, proxy), diagnostics)
-    views = _workload_views(workloads, parts, sources or {})
+    views = _workload_views(workloads, parts, sources or {}, memory)
+    memory.end()
     snapshot = Snapshot(
         version="",
         settings=settings,
@@ -119,9 +124,40 @@ def compile_resources(
         services=tuple(parts.views),
         workloads=views,
     )
-    version = content_version(msgspec.msgpack.encode(snapshot))
-    whole = msgspec.structs.replace(snapshot, version=version)
-    return Compiled(whole, diagnostics.findings(), indexes.materials.materials)
+    return Compiled(_versioned(snapshot), diagnostics.findings(), indexes.materials.materials)
+
+
+def _versioned(snapshot: Snapshot) -> Snapshot:
+    return msgspec.structs.replace(snapshot, version=content_version(msgspec.msgpack.encode(snapshot)))
+
+
+def _by_name(listeners: Iterable[Listener]) -> tuple[Listener, ...]:
+    return tuple(sorted(listeners, key=lambda listener: listener.name))
+
+
+def _sorted(resources: Iterable[Resource]) -> tuple[list[Resource], list[Workload]]:
+    """Everything but Workloads, by kind and name, and these, of which there may be thousands."""
+    everything: list[Resource] = []
+    workloads: list[Workload] = []
+    for each in resources:
+        if isinstance(each, Workload):
+            workloads.append(each)
+        else:
+            everything.append(each)
+    everything.sort(key=lambda resource: (resource.kind, resource.key))
+    workloads.sort(key=lambda workload: (workload.metadata.namespace, workload.metadata.name))
+    return everything, workloads
+
+
+def _endpoint_index(
+    everything: Sequence[Resource],
+    workloads: Sequence[Workload],
+    services: Mapping[NamespacedName, Service],
+    diagnostics: Diagnostics,
+) -> EndpointIndex:
+    keys = {key for service in services.values() for key in service.spec.selector}
+    slices, written = _of_kind(everything, EndpointSlice), _of_kind(everything, Endpoints)
+    return EndpointIndex(workloads, slices, written, keys, diagnostics)
 
 
 def _indexes(
@@ -148,23 +184,30 @@ def _of_kind(resources: Iterable[Resource], kind: type[R]) -> list[R]:
 
 
 def _workload_views(
-    workloads: Iterable[Workload], parts: Parts, sources: Mapping[int, str]
+    workloads: Iterable[Workload], parts: Parts, sources: Mapping[int, str], memory: CompileMemory
 ) -> tuple[WorkloadView, ...]:
-    return tuple(
-        WorkloadView(
-            namespace=workload.metadata.namespace,
-            name=workload.metadata.name,
-            addresses=(workload.spec.address, *workload.spec.addresses),
-            source=sources.get(id(workload), ""),
-            labels=dict(sorted(workload.metadata.labels.items())),
-            ports=dict(sorted(workload.spec.ports.items())),
-            weight=workload.spec.weight,
-            zone=workload.spec.zone or "",
-            node=workload.spec.node_name or "",
-            service_account=workload.spec.service_account or "",
-            ready=workload.spec.ready,
-            terminating=workload.spec.terminating,
-            services=tuple(parts.workload_services.get(id(workload), ())),
-        )
-        for workload in workloads
+    services = parts.workload_services
+    made = []
+    for workload in workloads:
+        inputs = (workload, sources.get(id(workload), ""), services.get(id(workload), ()))
+        made.append(memory.recall(id(workload), inputs, partial(_workload_view, *inputs)))
+    return tuple(made)
+
+
+def _workload_view(workload: Workload, source: str, services: Iterable[str]) -> tuple[WorkloadView, bool]:
+    view = WorkloadView(
+        namespace=workload.metadata.namespace,
+        name=workload.metadata.name,
+        addresses=(workload.spec.address, *workload.spec.addresses),
+        source=source,
+        labels=dict(sorted(workload.metadata.labels.items())),
+        ports=dict(sorted(workload.spec.ports.items())),
+        weight=workload.spec.weight,
+        zone=workload.spec.zone or "",
+        node=workload.spec.node_name or "",
+        service_account=workload.spec.service_account or "",
+        ready=workload.spec.ready,
+        terminating=workload.spec.terminating,
+        services=tuple(services),
     )
+    return view, True

@@ -6,7 +6,7 @@ Slices and Endpoints written by hand are read here too, and all become `Candidat
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from ipaddress import ip_address
 from typing import NamedTuple
 
@@ -40,21 +40,24 @@ class Candidate(NamedTuple):
 
 
 class EndpointIndex:
-    """Finds the candidates of each Service port; built once for all Services."""
+    """Finds the candidates of each Service port; built once for all Services, whose selectors' keys are `keys`."""
 
     def __init__(
         self,
         workloads: Sequence[Workload],
         slices: Iterable[EndpointSlice],
         endpoints: Iterable[Endpoints],
+        keys: Collection[str],
         diagnostics: Diagnostics,
     ) -> None:
         self._workloads = workloads
         self._diagnostics = diagnostics
         self._by_label: dict[tuple[str, str, str], list[int]] = defaultdict(list)
         for number, workload in enumerate(workloads):
-            for key, value in workload.metadata.labels.items():
-                self._by_label[workload.metadata.namespace, key, value].append(number)
+            metadata = workload.metadata
+            for key, value in metadata.labels.items():
+                if key in keys:
+                    self._by_label[metadata.namespace, key, value].append(number)
         self._slices: dict[NamespacedName, list[EndpointSlice]] = defaultdict(list)
         for each in slices:
             if each.service_name:
@@ -68,9 +71,15 @@ class EndpointIndex:
             return []
         namespace = service.metadata.namespace
         lists = [self._by_label.get((namespace, key, value), []) for key, value in selector.items()]
-        matching = (self._workloads[number] for number in min(lists, key=len))
+        matching = [self._workloads[number] for number in min(lists, key=len)]
+        if len(lists) == 1:
+            return matching
         wanted = selector.items()
         return [workload for workload in matching if wanted <= workload.metadata.labels.items()]
+
+    def written_for(self, service: Service) -> tuple[Sequence[EndpointSlice], Endpoints | None]:
+        """What is written by hand about the endpoints of `service`."""
+        return self._slices.get(service.key, ()), self._endpoints.get(service.key)
 
     def candidates(self, service: Service, port: ServicePort, workloads: Iterable[Workload]) -> tuple[Candidate, ...]:
         """The endpoints of `port`, each address once: a ready one goes before one that is not."""
@@ -85,13 +94,12 @@ class EndpointIndex:
                 found[candidate.address] = candidate
         return tuple(found[address] for address in sorted(found))
 
-    def orphans(self, services: Iterable[NamespacedName]) -> Iterator[EndpointSlice | Endpoints]:
-        """Slices and Endpoints of Services that are not there."""
-        known = set(services)
-        for key, slices in self._slices.items():
-            if key not in known:
-                yield from slices
-        yield from (each for key, each in self._endpoints.items() if key not in known)
+    def warn_of_orphans(self, services: Collection[NamespacedName]) -> None:
+        """Say which slices and Endpoints are of Services that are not there."""
+        slices = (each for key, slices in self._slices.items() if key not in services for each in slices)
+        written = (each for key, each in self._endpoints.items() if key not in services)
+        for orphan in (*slices, *written):
+            self._diagnostics.warning(orphan, "metadata", "there is no Service for it; it does nothing")
 
     def _from_workloads(
         self, service: Service, port: ServicePort, workloads: Iterable[Workload]

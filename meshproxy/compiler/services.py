@@ -14,9 +14,11 @@ from meshproxy.compiler.authorization import AuthorizationIndex
 from meshproxy.compiler.diagnostics import Diagnostics
 from meshproxy.compiler.endpoint_slices import NO_PORT, Candidate, EndpointIndex
 from meshproxy.compiler.http_policies import http_listener
+from meshproxy.compiler.memory import CompileMemory
 from meshproxy.compiler.node_ports import NodePorts
 from meshproxy.compiler.policies import PolicyIndex, apply_policy
-from meshproxy.compiler.priorities import not_ready, on_node, usable
+from meshproxy.compiler.port_endpoints import PortEndpoints
+from meshproxy.compiler.priorities import usable
 from meshproxy.compiler.proxy_settings import Environment
 from meshproxy.compiler.upstream_tls import UpstreamTLSIndex
 from meshproxy.compiler.virtual_ips import VirtualIPs, family_of, headless_families, is_headless
@@ -57,6 +59,7 @@ class Context:
     tables: Mapping[tuple[NamespacedName, int], RouteTable]
     """By Service and index of its port."""
     authorizations: AuthorizationIndex
+    memory: CompileMemory
 
 
 @dataclass
@@ -89,7 +92,7 @@ def compile_service(service: Service, context: Context, parts: Parts) -> None:
         for index in range(len(service.spec.ports)):
             compiled = _PortCompiler(service, index, workloads, context, parts)
             ports.append(compiled.compile())
-            left_out.update((endpoint.id, endpoint) for endpoint in compiled.not_ready)
+            left_out.update((endpoint.id, endpoint) for endpoint in compiled.endpoints.not_ready)
     view = _view(service, context, tuple(ports), tuple(left_out.values()))
     if is_headless(service) and not ports:
         candidates = context.endpoints.candidates(service, NO_PORT, workloads)
@@ -110,12 +113,11 @@ class _PortCompiler:
         self._protocol = protocol_of(
             self._port, routed=(service.key, index) in context.tables, secured=context.tls.secures(service, self._port)
         )
-        found = context.endpoints.candidates(service, self._port, workloads)
+        found = self._candidates(workloads)
         security = context.tls.of(service, self._port, found, http=self._protocol is Protocol.HTTP)
-        self._candidates, self._tls = security.candidates, security.tls
+        self.endpoints, self._tls = self._endpoints(security.candidates), security.tls
         self._base_name = cluster_name(service, self._port)
         self._table = context.tables.get((service.key, index))
-        self.not_ready = not_ready(self._candidates, service.spec)
 
     def compile(self) -> ServicePortView:
         families = self._families()
@@ -148,16 +150,31 @@ class _PortCompiler:
         Kubernetes, an IPv6 address leads to IPv6 endpoints. Where there are none of that
         family it leads to all, since this proxy, unlike packet rules, can bridge the two.
         """
-        candidates = on_node(self._candidates, self._context.environment) if local else self._candidates
-        primary = self._families()[0]
-        chosen = _of_family(candidates, family)
+        endpoints, primary = self.endpoints, self._families()[0]
         name = self._base_name + ("|local" if local else "")
-        if chosen != _of_family(candidates, primary):
+        if endpoints.chosen(family, local=local) != endpoints.chosen(primary, local=local):
             name += f"|{family}"
         if name not in self._parts.clusters:
             self._parts.clusters[name] = self._make_cluster(name)
-            self._parts.assignments[name] = usable(chosen, self._service.spec, self._context.environment)
+            self._parts.assignments[name] = endpoints.usable(family, local=local)
         return name
+
+    def _candidates(self, workloads: list[Workload]) -> tuple[Candidate, ...]:
+        context, service = self._context, self._service
+
+        def find() -> tuple[tuple[Candidate, ...], bool]:
+            said = context.diagnostics.said
+            return context.endpoints.candidates(service, self._port, workloads), context.diagnostics.said == said
+
+        inputs = (service, workloads, *context.endpoints.written_for(service))
+        return context.memory.recall(("candidates", service.key, self._index), inputs, find)
+
+    def _endpoints(self, candidates: tuple[Candidate, ...]) -> PortEndpoints:
+        spec, environment = self._service.spec, self._context.environment
+        key = ("endpoints", self._service.key, self._index)
+        return self._context.memory.recall(
+            key, (spec, candidates), lambda: (PortEndpoints(candidates, spec, environment), True)
+        )
 
     def _make_cluster(self, name: str) -> Cluster:
         spec = self._service.spec
@@ -213,11 +230,6 @@ class _PortCompiler:
             allowed_sources=tuple(each.strip() for each in ranges) if limited else (),
             authorization=self._context.authorizations.of_port(self._service, self._port),
         )
-
-
-def _of_family(candidates: tuple[Candidate, ...], family: IPFamily) -> tuple[Candidate, ...]:
-    own = tuple(each for each in candidates if family_of(each.address.host) is family)
-    return own or candidates
 
 
 def _view(

@@ -14,6 +14,7 @@ from meshproxy.aio.tasks import OwnedTasks
 from meshproxy.base.errors import ConfigError, Finding, Severity, SnapshotRejected, errors_in
 from meshproxy.base.events import Event, EventSink, EventType
 from meshproxy.compiler.compile import compile_resources
+from meshproxy.compiler.memory import CompileMemory
 from meshproxy.controlplane.host_resolver import HostResolver, NameLookup
 from meshproxy.controlplane.hostnames import findings_about, names_in, with_addresses
 from meshproxy.controlplane.intake import Intake
@@ -88,6 +89,7 @@ class ControlPlane:
         self._coalescer = Coalescer(self._recompile, delay=COMPILE_DELAY, interval=COMPILE_INTERVAL)
         self._saver = Coalescer(self._save, delay=0.0, interval=SAVE_INTERVAL)
         self._hosts = HostResolver(lookup or SystemNames(), random, on_event, self._coalescer.changed)
+        self._memory = CompileMemory()
         self._publisher = Publisher()
         self._state = ConfigState()
         self.materials: tuple[TLSMaterial, ...] = ()
@@ -185,8 +187,11 @@ class ControlPlane:
         resources, sources, doubled = self._store.merged()
         names = names_in(resources)
         await self._resolve(names)
-        resources, sources = with_addresses(resources, sources, self._hosts.answers)
-        compiled = await asyncio.to_thread(compile_resources, resources, hostname=self._hostname, sources=sources)
+        if names:
+            resources, sources = with_addresses(resources, sources, self._hosts.answers)
+        compiled = await asyncio.to_thread(
+            compile_resources, resources, hostname=self._hostname, sources=sources, memory=self._memory
+        )
         unresolved = findings_about(names, self._hosts.answers)
         self._find(attach((*doubled, *unresolved, *compiled.findings), self._store.places()))
         errors = errors_in(self._compile_findings)

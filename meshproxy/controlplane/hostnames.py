@@ -29,6 +29,8 @@ def names_in(resources: Iterable[Resource]) -> dict[str, list[Resource]]:
     """The names that have to be resolved, and where they are written."""
     found: dict[str, list[Resource]] = defaultdict(list)
     for resource in resources:
+        if isinstance(resource, Workload) and not resource.spec.addresses and not is_host_name(resource.spec.address):
+            continue  # nearly all of thousands
         for name in dict.fromkeys(_names_of(resource)):
             found[name].append(resource)
     return dict(found)

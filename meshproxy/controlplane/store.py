@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 
 from meshproxy.base.errors import Finding, Severity
-from meshproxy.base.names import NamespacedName
 from meshproxy.resources.meta import Resource
 from meshproxy.resources.update import SourceUpdate
 
@@ -150,12 +149,12 @@ class ResourceStore:
 
     def merged(self) -> tuple[tuple[Resource, ...], dict[int, str], tuple[Finding, ...]]:
         """(all resources, the source of each by its `id`, warnings where two sources have the same)."""
-        chosen: dict[tuple[str, NamespacedName], Resource] = {}
+        chosen: dict[tuple[str, str, str], Resource] = {}
         sources: dict[int, str] = {}
         findings: list[Finding] = []
         for name, resources in self._resources.items():
             for resource in resources:
-                key = (resource.kind, resource.key)
+                key = (resource.kind, resource.metadata.namespace, resource.metadata.name)
                 if key in chosen:
                     message = f"from {name} is passed over: {sources[id(chosen[key])]} has one of this name"
                     findings.append(Finding(severity=Severity.WARNING, resource=resource.label, message=message))

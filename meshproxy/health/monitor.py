@@ -51,6 +51,7 @@ class HealthMonitor:
         self._on_changes = on_changes
         self._on_event = on_event
         self._clusters: dict[str, ClusterHealth] = {}
+        self._assigned: Mapping[str, Sequence[Endpoint]] = {}
         self._target_of: dict[Key, Target] = {}
         self._keys_of: dict[Target, list[Key]] = {}
         self._sweeps: Schedule[str] = Schedule(clock)
@@ -100,7 +101,11 @@ class HealthMonitor:
             del self._clusters[name]
             self._sweeps.remove(name)
         for cluster in snapshot.clusters:
-            self._configure(cluster, endpoints.get(cluster.name, ()), now)
+            known, assigned = self._clusters.get(cluster.name), endpoints.get(cluster.name, ())
+            # Of thousands of endpoints few change, and the tuples of the others are the same objects.
+            if known is None or known.config != cluster or self._assigned.get(cluster.name) is not assigned:
+                self._configure(cluster, assigned, now)
+        self._assigned = endpoints
         self._settle_comers_and_goers(snapshot, unusable_before)
         self._retarget(_targets(snapshot))
         self._tell_changes()
@@ -162,6 +167,8 @@ class HealthMonitor:
         it) would wait for ever to hear so. Said at the return and not at the leave, so that nobody
         uses it just before it goes.
         """
+        if not self._left_unusable and not unusable_before:
+            return
         there = {(each.cluster, endpoint.id) for each in snapshot.assignments for endpoint in each.endpoints}
         for key in sorted(self._left_unusable.keys() & there):
             del self._left_unusable[key]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import resource
@@ -17,6 +18,7 @@ from random import Random, SystemRandom
 import msgspec
 
 from meshproxy.admin.server import AdminServer
+from meshproxy.aio.coalesce import Coalescer
 from meshproxy.aio.tasks import OwnedTasks
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.bind_errors import explain_bind_error
@@ -65,6 +67,8 @@ from meshproxy.telemetry.totals import Totals
 
 BIND_RETRY = 2.0
 """Seconds between tries to bind what could not be bound."""
+FORGET_INTERVAL = 5.0
+"""Seconds between looks at what is no longer counted, at least: with thousands of endpoints they take a while."""
 DRAIN_GRACE = 5.0
 """Seconds beyond the drain timeout until workers that do not end are killed."""
 
@@ -144,6 +148,7 @@ class Supervisor:
         self._view = RunningProxy(parts, loop.time, self.drain)
         self._admin = AdminServer(self._view, settings.admin, _token(settings))
         self._tasks = OwnedTasks()
+        self._forgetter = Coalescer(self._forget_the_past, delay=0.0, interval=FORGET_INTERVAL)
         self._drained = asyncio.Event()
         self._interrupts = 0
 
@@ -161,6 +166,7 @@ class Supervisor:
         self._tasks.start(self._certificates.run(), name="expiry of certificates")
         self._tasks.start(self._materials.run(), name="TLS materials")
         self._tasks.start(self._retry_binds(), name="bind retries")
+        self._tasks.start(self._forgetter.run(), name="counts of the past")
         self._tasks.start(self._dns.run(), name="DNS")
         pool = self._tasks.start(self._pool.run(), name="worker pool")
         self._control_plane.follow_proxy(self._local_services.apply)
@@ -254,7 +260,8 @@ class Supervisor:
     def acknowledged(self, worker: int, version: str) -> None:
         self._control_plane.acknowledged(worker, version)
         if self._control_plane.is_settled:
-            self._forget_the_past()
+            self._sockets.keep_only({listener.name for listener in open_listeners(self._control_plane.current)})
+            self._forgetter.changed()
 
     def rejected(self, worker: int, version: str, reason: str) -> None:
         self._control_plane.rejected(worker, version, reason)
@@ -282,10 +289,11 @@ class Supervisor:
     def endpoint_failing(self, failing: EndpointFailing) -> None:
         self._health.endpoint_failing(failing.cluster, failing.endpoint, failing.failures, failing.reason)
 
-    def _forget_the_past(self) -> None:
-        """Every worker has the current snapshot: what it does not name may go."""
+    async def _forget_the_past(self) -> None:
+        """What the snapshot does not name may go, once every worker has it."""
+        if not self._control_plane.is_settled:
+            return  # and is called again when it is
         snapshot = self._control_plane.current
-        self._sockets.keep_only({listener.name for listener in open_listeners(snapshot)})
         names = {listener.name for listener in snapshot.listeners}
         endpoints = {(each.cluster, endpoint.id) for each in snapshot.assignments for endpoint in each.endpoints}
         self._reports.totals.keep_only(endpoints, names)
@@ -369,6 +377,7 @@ async def _run(options: RunOptions) -> None:
             for name in ("workers", "admin", "log_format", "log_level")
             if (value := getattr(options, name)) is not None
         }
+        gc.freeze()  # thousands of resources that stay are not looked at again and again
         settings = msgspec.structs.replace(snapshot.settings, **overrides)
         configure_logging(settings.log_format, settings.log_level, sys.stderr)
         identity = _identity_keeper(options, event_log)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshproxy.base.errors import errors_in
 from meshproxy.compiler.compile import compile_resources
+from meshproxy.compiler.memory import CompileMemory
 from meshproxy.compiler.virtual_ips import family_of
 from meshproxy.resources import EndpointSlice, Proxy, Service, Workload
 from meshproxy.resources.endpoints import AddressType, EndpointConditions, EndpointPort, SliceEndpoint
@@ -119,6 +122,22 @@ def test_consistent_and_independent_of_order(resources: list[Resource], random: 
     again = compile_resources(shuffled, hostname="here")
     assert msgspec.msgpack.encode(again.snapshot) == msgspec.msgpack.encode(compiled.snapshot)
     assert again.findings == compiled.findings
+
+
+@settings(max_examples=100, deadline=None)
+@given(configurations(), configurations(), st.randoms(use_true_random=False))
+def test_the_memory_of_other_compilations_changes_nothing(
+    first: list[Resource], second: list[Resource], random: Random
+) -> None:
+    """Some things stay the same objects, some are replaced, come or go, and come back."""
+    mixed = [random.choice(pair) for pair in zip(first, second, strict=False)]
+    named = {resource.label: resource for resource in mixed}
+    memory = CompileMemory()
+    for resources in (first, [*named.values()], second, [*named.values()], first):
+        without = compile_resources(resources, hostname="here")
+        remembered = compile_resources(resources, hostname="here", memory=memory)
+        assert remembered == without
+        assert remembered.snapshot.version == without.snapshot.version
 
 
 @settings(max_examples=100, deadline=None)
