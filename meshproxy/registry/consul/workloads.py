@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_address
 from typing import NamedTuple
 
+from meshproxy.base.addresses import is_host_name
 from meshproxy.base.errors import Finding, Severity
 from meshproxy.base.stable_hash import content_version
 from meshproxy.loader.rules import values
@@ -15,7 +16,7 @@ from meshproxy.registry.consul.entries import Instance, Status
 from meshproxy.resources import ObjectMeta, Service, Workload
 from meshproxy.resources.service import ServicePort, ServiceSpec
 from meshproxy.resources.sources import ConsulImport, ConsulSource, ServicesWithTag
-from meshproxy.resources.workload import DEFAULT_WEIGHT, WorkloadSpec
+from meshproxy.resources.workload import DEFAULT_WEIGHT, WorkloadMesh, WorkloadSpec
 
 API_VERSION = "meshproxy.dev/v1"
 PREFIX = "meshproxy.dev/"
@@ -25,6 +26,7 @@ SERVICE_LABEL = PREFIX + "consul-service"
 """The label that imported Services select by."""
 TAG_PREFIX = "tag." + PREFIX
 """Begins the labels that tags become which are no ``key=value``."""
+MESH_PORT, SERVICE_ACCOUNT = "mesh-port", "service-account"
 MAIN_PORT = "default"
 """The name of an instance's port."""
 OWN_SERVICE = "consul"
@@ -114,45 +116,55 @@ def _workload(
 ) -> Workload | Finding:
     """The Workload that `instance` is, or why it is none."""
     service, node = instance.service, instance.node
-    identity = f"{service.id or service.service}.{node.node}"
-    problem = _address_problem(service.address or node.address)
-    if not 0 <= service.port <= 65535:
-        problem = f"{service.port} is no port"
+    identity, address = f"{service.id or service.service}.{node.node}", service.address or node.address
     weight = _weight(instance, told, scale)
-    if isinstance(weight, str):
-        problem = weight
-    if problem or isinstance(weight, str):
+    problem = next(_problems(address, service.port, weight, told), None)
+    if problem is not None or isinstance(weight, str):
         return _finding(identity, f"{problem}; this instance is left out")
-    status = instance.status
-    ports = dict.fromkeys((MAIN_PORT, *_port_names(told)), service.port) if service.port else {}
-    account = told.get("service-account")
     spec = WorkloadSpec(
-        address=service.address or node.address,
-        addresses=_more_addresses(service.address or node.address, service.tagged_addresses or {}),
-        ports=ports,
+        address=address,
+        addresses=_more_addresses(address, service.tagged_addresses or {}),
+        ports=dict.fromkeys((MAIN_PORT, *_port_names(told)), service.port) if service.port else {},
         weight=weight,
         zone=_zone(instance, told),
         node_name=node.node or None,
-        service_account=account if account and values.dns_subdomain(account) is None else None,
-        ready=status is not Status.CRITICAL,
+        service_account=told.get(SERVICE_ACCOUNT),
+        ready=instance.status is not Status.CRITICAL,
         terminating=instance.in_maintenance,
+        mesh=WorkloadMesh(port=int(told[MESH_PORT])) if MESH_PORT in told else None,
     )
     metadata = ObjectMeta(name=resource_name(identity), namespace=namespace, labels=_labels(instance, service_name))
     return Workload(api_version=API_VERSION, kind="Workload", metadata=metadata, spec=spec)
 
 
-def _address_problem(address: str) -> str:
-    return values.unicast_address(address) or ""
+def _problems(address: str, port: int, weight: int | str, told: Mapping[str, str]) -> Iterator[str]:
+    """What keeps an instance from being used. What is said about the mesh and is wrong does not mean: in clear."""
+    wrong = values.host(address)
+    if wrong is not None:
+        yield wrong
+    if not 0 <= port <= 65535:
+        yield f"{port} is no port"
+    if isinstance(weight, str):
+        yield weight
+    mesh_port, account = told.get(MESH_PORT), told.get(SERVICE_ACCOUNT)
+    if mesh_port is not None and values.port_number(_number(mesh_port) or 0) is not None:
+        yield f"{MESH_PORT} {values.quote(mesh_port)} is no port"
+    if account is not None and values.dns_subdomain(account) is not None:
+        yield f"{SERVICE_ACCOUNT} {values.quote(account)} is no name"
 
 
 def _more_addresses(first: str, tagged: Mapping[str, object]) -> tuple[str, ...]:
     """Of the other IP family: Consul keeps both as tagged addresses."""
+    if is_host_name(first):
+        return ()
     version = ip_address(first).version
     found = []
     for key in ("lan_ipv4", "lan_ipv6"):
         value = tagged.get(key)
         address = value.get("Address") if isinstance(value, Mapping) else value
-        if isinstance(address, str) and not _address_problem(address) and ip_address(address).version != version:
+        if not isinstance(address, str) or values.unicast_address(address) is not None:
+            continue
+        if ip_address(address).version != version:
             found.append(address)
     return tuple(found)
 

@@ -93,6 +93,18 @@ def test_instructions_come_as_meta_and_as_tags() -> None:
     assert set(workload.metadata.labels) == {"app", "meshproxy.dev/consul-service"}, "they are no labels"
 
 
+def test_an_instance_may_be_in_the_mesh() -> None:
+    spec = one(convert("web", [instance(Meta={"meshproxy-mesh-port": "15443"})], ALL)).spec
+    assert spec.mesh is not None
+    assert spec.mesh.port == 15443
+
+
+def test_an_address_may_be_a_name() -> None:
+    tagged = {"lan_ipv6": {"Address": "fd00::1", "Port": 1}}
+    spec = one(convert("web", [instance(Address="db.example", TaggedAddresses=tagged)], ALL)).spec
+    assert (spec.address, spec.addresses) == ("db.example", ())
+
+
 def test_the_other_ip_family_is_a_further_address() -> None:
     tagged = {"lan_ipv4": {"Address": "10.0.0.1", "Port": 1}, "lan_ipv6": {"Address": "fd00::1", "Port": 1}}
     spec = one(convert("web", [instance(TaggedAddresses=tagged)], ALL)).spec
@@ -107,6 +119,10 @@ def test_the_other_ip_family_is_a_further_address() -> None:
         ({"Address": "0.0.0.0"}, "is not the address of one machine"),
         ({"Meta": {"meshproxy-weight": "many"}}, "weight 'many' is none"),
         ({"Weights": {"Passing": 70000}}, "weight 70000 is out of range"),
+        ({"Address": "no name"}, "is neither an IP address nor a host name"),
+        ({"Meta": {"meshproxy-mesh-port": "x"}}, "mesh-port 'x' is no port"),
+        ({"Meta": {"meshproxy-mesh-port": "0"}}, "mesh-port '0' is no port"),
+        ({"Meta": {"meshproxy-service-account": "a b"}}, "service-account 'a b' is no name"),
     ],
 )
 def test_an_instance_that_cannot_be_is_left_out_and_said(fields: dict[str, Any], said: str) -> None:
