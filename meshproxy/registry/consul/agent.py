@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import aiohttp
 import msgspec
 from consul.base import Consul
+from consul.callback import CB
 from consul.exceptions import ACLDisabled, ACLPermissionDenied, ConsulException
 
 from meshproxy.base.errors import MeshproxyError
@@ -54,10 +55,12 @@ class ConsulAgent:
         `ConsulError`.
         """
         index, value = await self.ask(call)
-        try:
-            return _index(index), msgspec.convert([] if value is None else value, expected)
-        except msgspec.ValidationError as error:
-            raise ConsulError(f"{self.address} answered something unexpected: {_brief(error)}") from error
+        return _index(index), self._converted(value, expected)
+
+    async def query_plain(self, path: str, expected: type[T]) -> T:
+        """Ask for what py-consul does not know. Raises `ConsulError`."""
+        params = [("dc", self._api.dc)] if self._api.dc else []
+        return self._converted(await self.ask(lambda consul: consul.http.get(CB.json(), path, params)), expected)
 
     async def ask(self, call: Call) -> Any:
         """Ask for anything. Raises `ConsulError`."""
@@ -72,6 +75,12 @@ class ConsulAgent:
             raise ConsulError(f"{self.address} denies it: {_brief(error)}; {hint}") from error
         except (ConsulException, ValueError, RecursionError) as error:
             raise ConsulError(f"{self.address} answered: {_brief(error)}") from error
+
+    def _converted(self, value: Any, expected: type[T]) -> T:
+        try:
+            return msgspec.convert([] if value is None else value, expected)
+        except msgspec.ValidationError as error:
+            raise ConsulError(f"{self.address} answered something unexpected: {_brief(error)}") from error
 
     async def close(self) -> None:
         """Let the connections go. What is asked later makes new ones."""

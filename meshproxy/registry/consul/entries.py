@@ -82,6 +82,17 @@ class Instance(_Entry, frozen=True):
         return any(is_maintenance(check) for check in self.checks or ())
 
 
+class ServiceSummary(_Entry, frozen=True):
+    """A service in numbers (``/v1/internal/ui/services``)."""
+
+    name: str
+    instance_count: int = 0
+    checks_passing: int = 0
+    checks_warning: int = 0
+    checks_critical: int = 0
+    nodes: tuple[str, ...] | None = None
+
+
 class KeyValue(_Entry, frozen=True):
     """`value` is bytes; a key without any has None."""
 

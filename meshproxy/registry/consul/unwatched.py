@@ -9,19 +9,20 @@ from collections.abc import Awaitable, Callable, Iterable
 from meshproxy.aio.coalesce import Coalescer
 from meshproxy.base.backoff import Backoff
 from meshproxy.registry.consul.agent import ConsulAgent, ConsulError
-from meshproxy.registry.consul.entries import Check, Instance
+from meshproxy.registry.consul.entries import Check, Instance, ServiceSummary
 from meshproxy.registry.consul.watch import FIRST_RETRY, LAST_RETRY, Watch
 from meshproxy.resources.sources import ConsulSource
 
 FETCHES = 8
 """Requests at a time."""
-SCAN_INTERVAL = 1.0
-"""Seconds between fetching all of them, at least."""
+SCAN_DELAY, SCAN_INTERVAL = 0.25, 2.0
+"""Seconds until all of them are fetched, after those that are known to have changed, and between that at least."""
 
 Checks = tuple[Check, ...]
 Instances = tuple[Instance, ...]
 Seen = frozenset[tuple[str, str, str]]
 """Checks by node, id and service; the service of a node's own checks is empty."""
+Summaries = tuple[ServiceSummary, ...]
 
 
 def ask_instances(agent: ConsulAgent, name: str, index: int = 0, wait: str = "") -> Awaitable[tuple[int, Instances]]:
@@ -51,7 +52,8 @@ class Unwatched:
         self._needed = asyncio.Event()
         self._work = asyncio.Event()
         self._seen: dict[str, Seen] = {}
-        self._scans = Coalescer(self._scan, delay=0.0, interval=SCAN_INTERVAL)
+        self._summaries: frozenset[ServiceSummary] = frozenset()
+        self._scans = Coalescer(self._scan, delay=SCAN_DELAY, interval=SCAN_INTERVAL)
 
     def add(self, name: str) -> None:
         """`name` belongs to these, if it did not yet."""
@@ -88,16 +90,21 @@ class Unwatched:
         for name in retagged:
             self._mark(name)
         if changed:
-            await self._compare_all_checks()
+            await self._compare_summaries()
         self.mark_all()
 
-    async def _compare_all_checks(self) -> None:
-        """What came or went with a check of its own is found by this, long before all are fetched."""
+    async def _compare_summaries(self) -> None:
+        """Which services have other numbers of instances or checks: they are fetched long before all are.
+
+        This is what Consul's own web page asks for, not a documented request: where it fails nothing is lost but time.
+        """
         try:
-            _, checks = await self._agent.query(lambda consul: consul.health.state("any"), Checks)
+            summaries = frozenset(await self._agent.query_plain("/v1/internal/ui/services", Summaries))
         except ConsulError:
-            return  # all are fetched anyway, and that says what is wrong
-        self._compare("any", checks)
+            return
+        before, self._summaries = self._summaries, summaries
+        for summary in summaries ^ before:
+            self._mark(summary.name)
 
     async def _follow_checks(self, status: str) -> None:
         async def take(checks: Checks, changed: bool) -> None:

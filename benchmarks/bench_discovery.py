@@ -1,6 +1,6 @@
 """Thousands of instances in a real Consul agent: the first snapshot, and what one instance's change takes.
 
-``python -m benchmarks.discovery --workloads 5000 --services 250`` beside the same with few workloads, in one run.
+``python -m benchmarks.bench_discovery --workloads 5000 --services 250`` beside the same with few workloads, in one run.
 """
 
 from __future__ import annotations
