@@ -39,6 +39,8 @@ SAVE_INTERVAL = 1.0
 """Seconds between writes of the last good configuration, at least."""
 FIRST_UPDATE_TIMEOUT = 10.0
 """Seconds that a source has to say something before we start without it."""
+KEPT_UPDATE_TIMEOUT = 2.0
+"""The same where something is kept of what it said before the last stop."""
 FIRST_NAMES_TIMEOUT = 2.0
 """Seconds that a start waits for the addresses of host names."""
 
@@ -135,11 +137,7 @@ class ControlPlane:
         without that, `ConfigError` is raised with everything that is wrong.
         """
         self._intake.start()
-        try:
-            async with asyncio.timeout(FIRST_UPDATE_TIMEOUT):
-                await self._intake.wait_heard()
-        except TimeoutError:
-            _log.warning("not every source has answered within %g s: starting without", FIRST_UPDATE_TIMEOUT)
+        await self._hear_sources()
         snapshot = await self._compile()
         errors = errors_in(self.diagnostics())
         if snapshot is None:
@@ -154,6 +152,22 @@ class ControlPlane:
         self._tasks.start(self._coalescer.run(), name="compiler")
         self._tasks.start(self._saver.run(), name="keeper of the last good configuration")
         return snapshot
+
+    async def _hear_sources(self) -> None:
+        """Wait for what each source says first, for those of which something is kept not long."""
+        try:
+            async with asyncio.timeout(FIRST_UPDATE_TIMEOUT):
+                try:
+                    async with asyncio.timeout(KEPT_UPDATE_TIMEOUT):
+                        await self._intake.wait_heard()
+                except TimeoutError:
+                    if not self._store.all_known:
+                        await self._intake.wait_heard()
+        except TimeoutError:
+            pass
+        late = [status.name for status in self._store.statuses() if not status.heard]
+        if late:
+            _log.warning("starting without a word of %s, with what is kept of it", ", ".join(late))
 
     def refresh(self) -> None:
         """Have every source look again (SIGHUP)."""

@@ -122,6 +122,11 @@ class ResourceStore:
         """Whether every source has said something."""
         return all(status.heard for status in self._status.values())
 
+    @property
+    def all_known(self) -> bool:
+        """Whether of every source something is known: it has spoken, or what it said before this start was kept."""
+        return all(status.heard or status.resources for status in self._status.values())
+
     def status(self, name: str) -> SourceStatus:
         return self._status[name]
 

@@ -15,7 +15,6 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from meshproxy.aio.coalesce import Coalescer
-from meshproxy.aio.tasks import OwnedTasks
 from meshproxy.base.errors import Finding
 from meshproxy.registry.consul.agent import ConsulAgent
 from meshproxy.registry.consul.entries import Instance
@@ -54,14 +53,17 @@ class CatalogSource:
         self._spec = spec
         self._agent = agent
         self._random = random
+        self._emit: Callable[[SourceUpdate], None] = lambda update: None
+        self._emitter = Coalescer(self._say, delay=0.0, interval=EMIT_INTERVAL)
+        self._know_nothing()
+
+    def _know_nothing(self) -> None:
         self._services: dict[str, _Service] = {}
         self._listed = False
         self._trouble: dict[str, str] = {}
         self._said: SourceUpdate | None = None
-        self._emit: Callable[[SourceUpdate], None] = lambda update: None
-        self._emitter = Coalescer(self._say, delay=0.0, interval=EMIT_INTERVAL)
-        self._tasks = OwnedTasks()
-        self._unwatched = Unwatched(agent, self._spec, random, self._take, self._tell_trouble)
+        self._unwatched = Unwatched(self._agent, self._spec, self._random, self._take, self._tell_trouble)
+        self._group: asyncio.TaskGroup | None = None
 
     @property
     def name(self) -> str:
@@ -74,14 +76,15 @@ class CatalogSource:
 
     async def run(self, emit: Callable[[SourceUpdate], None]) -> None:
         self._emit = emit
+        self._know_nothing()
         try:
             async with asyncio.TaskGroup() as group:
+                self._group = group
                 group.create_task(self._emitter.run(), name="updates")
                 names = self._watch("/v1/catalog/services")
                 group.create_task(names.run(self._ask_names, self._take_names), name="list of services")
                 group.create_task(self._unwatched.run(), name="unwatched services")
         finally:
-            await self._tasks.cancel()
             await self._agent.close()
 
     def _watch(self, what: str) -> Watch:
@@ -96,6 +99,7 @@ class CatalogSource:
         return self._agent.query(lambda consul: consul.catalog.services(index=index, wait=wait), Names)
 
     async def _take_names(self, answer: Names, changed: bool) -> None:
+        assert self._group is not None
         names = {name: tags or () for name, tags in answer.items() if is_wanted(name, self._spec)}
         for name in self._services.keys() - names.keys():
             self._forget(name)
@@ -107,7 +111,7 @@ class CatalogSource:
         for name, service in self._services.items():
             if service.task is None and watched < MAX_WATCHED:
                 self._unwatched.remove(name)
-                service.task = self._tasks.start(self._follow(name), name=f"consul service {name}")
+                service.task = self._group.create_task(self._follow(name), name=f"consul service {name}")
                 watched += 1
             elif service.task is None:
                 self._unwatched.add(name)

@@ -24,6 +24,8 @@ REQUEST_TIMEOUT = 10.0
 UNIX = "unix://"
 
 Params = list[tuple[str, Any]]
+Stamp = tuple[int, int]
+"""A file's time and number: another one is another content."""
 
 
 class Transport(HTTPClient):  # type: ignore[misc] # py-consul has no types
@@ -36,7 +38,7 @@ class Transport(HTTPClient):  # type: ignore[misc] # py-consul has no types
         super().__init__()
         self._unix = spec.address.removeprefix(UNIX) if spec.address.startswith(UNIX) else ""
         self.base_uri = "http://localhost" if self._unix else spec.address.rstrip("/")
-        self._tls = spec.tls
+        self._tls = _TLSFiles(spec.tls) if spec.tls is not None else None
         self._token = token
         self._enterprise = [
             (name, value) for name, value in (("ns", spec.consul_namespace), ("partition", spec.partition)) if value
@@ -79,7 +81,7 @@ class Transport(HTTPClient):  # type: ignore[misc] # py-consul has no types
         return self._request(callback, "DELETE", path, params, data)
 
     async def close(self) -> None:
-        """Let the connections go; the next request makes new ones, and reads the files of TLS anew."""
+        """Let the connections go; the next request makes new ones."""
         session, self._session = self._session, None
         if session is not None:
             await session.close()
@@ -92,6 +94,8 @@ class Transport(HTTPClient):  # type: ignore[misc] # py-consul has no types
         params: Params | None,
         data: str | bytes | None = None,
     ) -> Any:
+        if self._tls is not None:
+            self._tls.refresh()
         if self._session is None:
             self._session = self._connect()
         token = self._token()
@@ -114,15 +118,33 @@ class Transport(HTTPClient):  # type: ignore[misc] # py-consul has no types
         if self._unix:
             connector = aiohttp.UnixConnector(self._unix, limit=0)
         else:
-            connector = aiohttp.TCPConnector(limit=0, ssl=_context(self._tls) if self._tls is not None else True)
+            connector = aiohttp.TCPConnector(limit=0, ssl=self._tls.context if self._tls is not None else True)
         return aiohttp.ClientSession(connector=connector, trust_env=False)
 
 
-def _context(tls: ConsulTLS) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=tls.ca_file)
-    if tls.cert_file is not None:
-        context.load_cert_chain(tls.cert_file, tls.key_file)
-    return context
+class _TLSFiles:
+    """A context that follows its files: certificates are renewed while connections go on."""
+
+    def __init__(self, tls: ConsulTLS) -> None:
+        self._tls = tls
+        self._known: tuple[Stamp, ...] = ()
+        self.context = ssl.create_default_context() if tls.ca_file is None else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+    @property
+    def server_name(self) -> str | None:
+        return self._tls.server_name
+
+    def refresh(self) -> None:
+        """Read the files where they are others. Raises `OSError`, of which `ssl.SSLError` is one."""
+        tls = self._tls
+        stamps = tuple(_stamp(path) for path in (tls.ca_file, tls.cert_file, tls.key_file) if path is not None)
+        if stamps == self._known:
+            return
+        if tls.ca_file is not None:
+            self.context.load_verify_locations(tls.ca_file)
+        if tls.cert_file is not None:
+            self.context.load_cert_chain(tls.cert_file, tls.key_file)
+        self._known = stamps
 
 
 def _deadline(params: Mapping[str, Any]) -> float:
@@ -139,18 +161,22 @@ async def _read(answer: aiohttp.ClientResponse) -> bytes:
     return bytes(body)
 
 
+def _stamp(path: str | Path) -> Stamp:
+    status = Path(path).stat()
+    return status.st_mtime_ns, status.st_ino
+
+
 class TokenFile:
     """An ACL token from a file, read again when the file changes."""
 
     def __init__(self, path: str) -> None:
         self._path = Path(path)
-        self._known: tuple[int, int] | None = None
+        self._known: Stamp | None = None
         self._token = ""
 
     def __call__(self) -> str:
         """Raises `OSError` where the file cannot be read."""
-        status = self._path.stat()
-        stamp = status.st_mtime_ns, status.st_ino
+        stamp = _stamp(self._path)
         if stamp != self._known:
             self._token = self._path.read_text(errors="replace").strip()
             self._known = stamp

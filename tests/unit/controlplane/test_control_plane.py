@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from meshproxy.base.errors import ConfigError
 from meshproxy.base.events import Event
+from meshproxy.controlplane import control_plane
 from meshproxy.controlplane.control_plane import ControlPlane
 from meshproxy.controlplane.last_good import FILE_NAME, LastGoodFile
 from meshproxy.controlplane.publisher import Publish
+from meshproxy.controlplane.saved_sources import SavedSources
 from meshproxy.loader.load import SourceText, load
 from meshproxy.registry.files import FilesSource
 from meshproxy.registry.memory import MemorySource
 from meshproxy.resources.meta import Resource
-from meshproxy.resources.update import Source
+from meshproxy.resources.update import Source, SourceUpdate
 from meshproxy.snapshot.model import Snapshot
 
 DEADLINE = 10
@@ -55,7 +58,7 @@ class Worker:
 
 
 class Plane:
-    def __init__(self, sources: Sequence[Source], state_dir: Path | None = None) -> None:
+    def __init__(self, sources: Sequence[Source], state_dir: Path | None = None, **more: Any) -> None:
         self.events: list[Event] = []
         self.control_plane = ControlPlane(
             sources,
@@ -63,6 +66,7 @@ class Plane:
             clock=asyncio.get_running_loop().time,
             last_good_file=LastGoodFile(state_dir) if state_dir else None,
             on_event=self.events.append,
+            **more,
         )
 
 
@@ -169,6 +173,32 @@ async def test_an_invalid_start_uses_the_last_good_configuration(tmp_path: Path,
     planes.append(third := Plane([FilesSource([path])], tmp_path / "elsewhere"))
     with pytest.raises(ConfigError):
         await third.control_plane.start()
+
+
+class Silent:
+    """A registry that never says anything."""
+
+    name = "consul"
+
+    def refresh(self) -> None:
+        pass
+
+    async def run(self, emit: Callable[[SourceUpdate], None]) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_a_start_does_not_wait_long_for_a_silent_registry_of_which_something_is_kept(
+    tmp_path: Path, planes: list[Plane], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(control_plane, "KEPT_UPDATE_TIMEOUT", 0.01)
+    saved = SavedSources(tmp_path, lambda: 0.0)
+    saved.save("consul", "http://127.0.0.1:8500", (make_service("kept", 1),))
+    text = "apiVersion: meshproxy.dev/v1\nkind: Proxy\nmetadata: {name: p}\nspec: {sources: [{consul: {}}]}\n"
+    files = MemorySource("files", load([SourceText("t", text.encode())]).resources)
+    planes.append(plane := Plane([files], registries=lambda spec: [Silent()], saved=saved))
+    async with asyncio.timeout(DEADLINE / 2):
+        assert names(await plane.control_plane.start()) == ["kept"]
+    assert "starting without a word of consul" in caplog.text
 
 
 @pytest.mark.parametrize("damage", [b"", b"rubbish", b"meshproxy snapshot 1\n" + b"\0" * 40])

@@ -198,3 +198,6 @@ async def test_tls_with_a_client_certificate(tmp_path: Path, follow: Follow) -> 
         assert "certificate verify failed" in (await another.until(lambda update: True)).problem
         missing = follow(address=address, tls=ConsulTLS(ca_file=str(tmp_path / "none.pem")))
         assert "No such file" in (await missing.until(lambda update: True)).problem
+        shutil.copy(tmp_path / "ca.pem", tmp_path / "none.pem")
+        late = await missing.until(lambda update: "No such file" not in update.problem)
+        assert "IP address mismatch" in late.problem, "the authority is trusted now, the name is another"
