@@ -144,9 +144,9 @@ class ControlPlane:
             snapshot = self._file.load() if self._file is not None else None
             if snapshot is None:
                 raise ConfigError(errors)
-            for finding in errors:
-                _log.error("%s", finding)
             _log.error("the configuration is invalid: starting with the last good one, version %s", snapshot.version)
+        for finding in errors:
+            _log.error("%s", finding)
         self._started = True
         self._offer(snapshot)
         self._tasks.start(self._coalescer.run(), name="compiler")
@@ -196,8 +196,8 @@ class ControlPlane:
 
     async def _compile(self) -> Snapshot | None:
         """Compile what the store holds, in a thread; None where it cannot be used."""
-        if any(errors_in(status.findings) and not status.resources for status in self._store.statuses()):
-            return None  # a source has never been right: what it holds is not known
+        if any(self._intake.is_never_right(status) for status in self._store.statuses()):
+            return None  # what the files hold is not known
         resources, sources, doubled = self._store.merged()
         names = names_in(resources)
         await self._resolve(names)

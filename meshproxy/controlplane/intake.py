@@ -11,6 +11,7 @@ import msgspec
 
 from meshproxy.aio.coalesce import Coalescer
 from meshproxy.aio.tasks import OwnedTasks
+from meshproxy.base.errors import errors_in
 from meshproxy.base.events import Event, EventSink, EventType
 from meshproxy.controlplane.running_sources import RunningSources, SourceFactory
 from meshproxy.controlplane.saved_sources import SavedSources
@@ -82,6 +83,10 @@ class Intake:
         if running:
             self._unsaved.update(name for name in self._running.names if not self._running.is_fixed(name))
             await self._save()
+
+    def is_never_right(self, status: SourceStatus) -> bool:
+        """Whether the files have been wrong since the start. A registry that is wrong keeps nothing else up."""
+        return self._running.is_fixed(status.name) and bool(errors_in(status.findings)) and not status.resources
 
     # -- what sources say ----------------------------------------------------------------
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -69,7 +71,7 @@ class ConsulAgent:
         except TimeoutError as error:
             raise ConsulError(f"{self.address} does not answer in time") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise ConsulError(f"{self.address} cannot be asked: {_brief(error)}") from error
+            raise ConsulError(f"{self.address} cannot be asked: {_reason(error)}") from error
         except (ACLPermissionDenied, ACLDisabled) as error:
             hint = "tokenFile must hold a token with the rights for this"
             raise ConsulError(f"{self.address} denies it: {_brief(error)}; {hint}") from error
@@ -90,6 +92,16 @@ class ConsulAgent:
 def _index(text: Any) -> int:
     """ "Sanity check index is greater than zero" (Consul, Blocking Queries); 0 asks for everything at once."""
     return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 20 else 0
+
+
+def _reason(error: aiohttp.ClientError | OSError) -> str:
+    """Why a request could not be made, in the system's words and not in a library's."""
+    if isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, aiohttp.ClientSSLError):
+        return _reason(error.os_error)
+    if isinstance(error, OSError) and error.errno and not isinstance(error, ssl.SSLError | aiohttp.ClientError):
+        words = os.strerror(error.errno).lower()
+        return f"{error.filename}: {words}" if error.filename else words
+    return _brief(error)
 
 
 def _brief(error: BaseException) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from meshproxy.base.errors import ConfigError
+from meshproxy.base.errors import ConfigError, Finding
 from meshproxy.base.events import Event
 from meshproxy.controlplane import control_plane
 from meshproxy.controlplane.control_plane import ControlPlane
@@ -175,16 +175,37 @@ async def test_an_invalid_start_uses_the_last_good_configuration(tmp_path: Path,
         await third.control_plane.start()
 
 
-class Silent:
-    """A registry that never says anything."""
+class Registry:
+    """A registry that says `updates`, and nothing more."""
 
     name = "consul"
+
+    def __init__(self, *updates: SourceUpdate) -> None:
+        self._updates = updates
 
     def refresh(self) -> None:
         pass
 
     async def run(self, emit: Callable[[SourceUpdate], None]) -> None:
+        for update in self._updates:
+            emit(update)
         await asyncio.Event().wait()
+
+
+def files_with_a_registry(*resources: Resource) -> MemorySource:
+    text = "apiVersion: meshproxy.dev/v1\nkind: Proxy\nmetadata: {name: p}\nspec: {sources: [{consul: {}}]}\n"
+    return MemorySource("files", (*load([SourceText("t", text.encode())]).resources, *resources))
+
+
+async def test_a_registry_that_is_wrong_from_the_start_keeps_nothing_else_up(
+    planes: list[Plane], caplog: pytest.LogCaptureFixture
+) -> None:
+    wrong = SourceUpdate(source="consul", resources=None, findings=(Finding(file="mesh/a", message="is wrong"),))
+    files = files_with_a_registry(make_service("a", 1))
+    planes.append(plane := Plane([files], registries=lambda spec: [Registry(wrong)]))
+    assert names(await plane.control_plane.start()) == ["a"]
+    assert "mesh/a: is wrong" in caplog.text
+    assert "refused by source consul" in plane.control_plane.state.rejection
 
 
 async def test_a_start_does_not_wait_long_for_a_silent_registry_of_which_something_is_kept(
@@ -193,9 +214,7 @@ async def test_a_start_does_not_wait_long_for_a_silent_registry_of_which_somethi
     monkeypatch.setattr(control_plane, "KEPT_UPDATE_TIMEOUT", 0.01)
     saved = SavedSources(tmp_path, lambda: 0.0)
     saved.save("consul", "http://127.0.0.1:8500", (make_service("kept", 1),))
-    text = "apiVersion: meshproxy.dev/v1\nkind: Proxy\nmetadata: {name: p}\nspec: {sources: [{consul: {}}]}\n"
-    files = MemorySource("files", load([SourceText("t", text.encode())]).resources)
-    planes.append(plane := Plane([files], registries=lambda spec: [Silent()], saved=saved))
+    planes.append(plane := Plane([files_with_a_registry()], registries=lambda spec: [Registry()], saved=saved))
     async with asyncio.timeout(DEADLINE / 2):
         assert names(await plane.control_plane.start()) == ["kept"]
     assert "starting without a word of consul" in caplog.text
