@@ -60,6 +60,7 @@ class CatalogSource:
     def _know_nothing(self) -> None:
         self._services: dict[str, _Service] = {}
         self._listed = False
+        self._complete = False
         self._trouble: dict[str, str] = {}
         self._said: SourceUpdate | None = None
         self._unwatched = Unwatched(self._agent, self._spec, self._random, self._take, self._tell_trouble)
@@ -157,10 +158,11 @@ class CatalogSource:
     # -- what is said --------------------------------------------------------------------
 
     async def _say(self) -> None:
-        """Emit the state, once all of it is known, where it is another one."""
+        """Emit the state where it is another one, for the first time once all of it is known."""
         problem = next(iter(self._trouble.values()), "")
         found = [self._services[name].found for name in sorted(self._services)]
-        if self._listed and all(found):
+        self._complete = self._complete or (self._listed and all(found))
+        if self._complete:
             update = self._update([each for each in found if each is not None], problem)
         elif problem:
             update = SourceUpdate(source=self._name, resources=None, problem=problem)
