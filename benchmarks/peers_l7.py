@@ -37,7 +37,7 @@ metadata: {{name: bench}}
 spec:
   workers: 1
   admin: {{address: "127.0.0.1:{admin}"}}
----
+{spec}---
 apiVersion: v1
 kind: Service
 metadata: {{name: bench}}
@@ -75,11 +75,13 @@ _RULE = """\
 """
 
 
-def start_meshproxy(directory: Path, backends: Sequence[Address], checkout: Path | None = None) -> Meshproxy:
-    """Run meshproxy, that of `checkout` if any, in front of `backends`."""
+def start_meshproxy(
+    directory: Path, backends: Sequence[Address], checkout: Path | None = None, spec: str = ""
+) -> Meshproxy:
+    """Run meshproxy, that of `checkout` if any, in front of `backends`; `spec` is more of the Proxy, lines of YAML."""
     admin = ("127.0.0.1", free_port())
     address = ("127.0.0.1", free_port())
-    parts = [_MESHPROXY.format(admin=admin[1], address=address)]
+    parts = [_MESHPROXY.format(admin=admin[1], address=address, spec=spec)]
     parts += [_WORKLOAD.format(index=index, backend=backend) for index, backend in enumerate(backends)]
     parts += [_route(host) for host in HOSTS]
     return run_meshproxy(directory, "".join(parts), admin, address, checkout)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from meshproxy.dataplane.http.context import HTTPContext
-from meshproxy.snapshot.messages import AccessRecord, TraceRecord, TriedEndpoint
+from meshproxy.snapshot.messages import TraceRecord, TriedEndpoint
 
 
 class EndedConnection(NamedTuple):
@@ -26,31 +26,26 @@ def record_connection(context: HTTPContext, ended: EndedConnection) -> None:
     tracer, endpoint = context.tracer, ended.endpoint
     if tracer is None or not tracer.connections or not tracer.chance(tracer.sampling):
         return
-    begun, seconds = context.wall + ended.started, ended.ended - ended.started
-    tries = (TriedEndpoint(tracer.new_id().decode(), endpoint, begun, seconds, 0),) if endpoint else ()
-    request = AccessRecord(
-        started=begun,
-        seconds=seconds,
-        listener=ended.listener,
-        rule="",
-        cluster=ended.cluster,
-        endpoint=endpoint,
-        client=ended.client,
-        peer=ended.client,
-        method="",
-        host="",
-        target="",
-        version="",
-        status=0,
-        flags="" if endpoint else "UF",
-        detail="" if endpoint else "no upstream took the connection",
-        received=ended.received,
-        sent=ended.sent,
-        attempts=len(tries),
-        upstream_seconds=-1.0,
-        request_id="",
-        fields={},
-        trace_id=tracer.new_trace_id().decode(),
-        span_id=tracer.new_id().decode(),
+    tried = TriedEndpoint(tracer.new_id(), endpoint, ended.started, ended.ended, 0)
+    context.traces.put(
+        TraceRecord(
+            trace_id=tracer.new_trace_id(),
+            parent_id=b"",
+            wall=context.wall,
+            started=ended.started,
+            seconds=ended.ended - ended.started,
+            head=b"",
+            status=0,
+            flags="" if endpoint else "UF",
+            detail="" if endpoint else "no upstream took the connection",
+            listener=ended.listener,
+            rule="",
+            cluster=ended.cluster,
+            client=ended.client,
+            peer=ended.client,
+            received=ended.received,
+            sent=ended.sent,
+            request_id=b"",
+            tries=(tried,) if endpoint else (),
+        )
     )
-    context.traces.put(TraceRecord(parent_id="", state="", request=request, tries=tries))

@@ -61,6 +61,11 @@ class Channel:
             if len(self._queue) == 1:
                 self._loop.add_writer(self._socket, self._writable)
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether the other end is slow to take what it is sent."""
+        return bool(self._queue)
+
     def close(self) -> None:
         """Close this end; `on_closed` is not called."""
         if not self._open:

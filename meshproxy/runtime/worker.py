@@ -190,6 +190,9 @@ class Worker:
         self._loop.call_later(ACCESS_INTERVAL, self._report_access)
 
     def _send_records(self) -> None:
+        """Nothing while the supervisor is behind: records wait in the data plane, where their number is bounded."""
+        if self._channel.is_behind:
+            return
         for records in self._data_plane.take_access_records():
             self._send(records)
         recent = self._data_plane.take_recent_records()

@@ -254,7 +254,7 @@ class AccessRecord(msgspec.Struct, frozen=True, array_like=True):
     `target` is what the client asked for, `sent` and `received` are bytes of bodies to and from the client;
     `status` 0 is no response; `flags` are Envoy's, joined by commas, empty for none. `upstream_seconds` is the
     time from the last try to its response's head, -1 without one. `fields` are the request's, by lower-case name,
-    as far as `AccessLog.fields` asks for them. `trace_id` and `span_id`, hexadecimal, are those of a traced request.
+    as far as `AccessLog.fields` asks for them. `trace_id`, hexadecimal, is that of a traced request.
     """
 
     started: float
@@ -279,30 +279,43 @@ class AccessRecord(msgspec.Struct, frozen=True, array_like=True):
     request_id: str
     fields: dict[str, str]
     trace_id: str = ""
-    span_id: str = ""
 
 
 class TriedEndpoint(msgspec.Struct, frozen=True, array_like=True):
-    """One try of a traced request: a client span. `started` is Unix time; `status` 0 is no response."""
+    """One try of a traced request: a client span. Times are the worker's clock's; `status` 0 is no response."""
 
-    span_id: str
+    span_id: bytes
     endpoint: str
     started: float
-    seconds: float
+    ended: float
     status: int
-    detail: str = ""
 
 
 class TraceRecord(msgspec.Struct, frozen=True, array_like=True):
-    """A traced request: a server span, whose ids the request has, and a client span for each of `tries`.
+    """A traced request: a server span, and a client span for each of `tries`; a connection, where `head` is empty.
 
-    `parent_id` is empty where the trace begins here. `state` is the request's ``tracestate``.
+    Ids are hexadecimal; `parent_id` is empty where the trace begins here. Times are the worker's clock's, to which
+    `wall` is added for Unix time. `head` is the request's as it came. The rest is as in `AccessRecord`.
     """
 
-    parent_id: str
-    state: str
-    request: AccessRecord
-    tries: tuple[TriedEndpoint, ...] = ()
+    trace_id: bytes
+    parent_id: bytes
+    wall: float
+    started: float
+    seconds: float
+    head: bytes
+    status: int
+    flags: str
+    detail: str
+    listener: str
+    rule: str
+    cluster: str
+    client: str
+    peer: str
+    received: int
+    sent: int
+    request_id: bytes
+    tries: tuple[TriedEndpoint, ...]
 
 
 class TraceRecords(Message, frozen=True):

@@ -29,11 +29,11 @@ class Exemplars:
 
     def absorb(self, records: Iterable[TraceRecord]) -> None:
         for record in records:
-            request = record.request
-            if request.rule:
-                buckets = self._kept.setdefault((request.listener, request.rule), {})
-                ended = request.started + request.seconds
-                buckets[bisect_left(BOUNDS, request.seconds)] = Exemplar(request.trace_id, request.seconds, ended)
+            if record.rule:
+                buckets = self._kept.setdefault((record.listener, record.rule), {})
+                ended = record.wall + record.started + record.seconds
+                exemplar = Exemplar(record.trace_id.decode(), record.seconds, ended)
+                buckets[bisect_left(BOUNDS, record.seconds)] = exemplar
 
     def keep_only(self, listeners: Collection[str]) -> None:
         """Forget those of listeners that are gone."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from meshproxy.snapshot.messages import AccessRecord, TraceRecord, TriedEndpoint
 
-TRACE, SPAN, PARENT, TRIED = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", "1" * 16, "2" * 16
+TRACE, PARENT, TRIED = "4bf92f3577b34da6a3ce929d0e0e4736", "1" * 16, "2" * 16
 
 
 def make_request(**fields: Any) -> AccessRecord:
@@ -33,12 +33,30 @@ def make_request(**fields: Any) -> AccessRecord:
         "request_id": "id",
         "fields": {"user-agent": "curl"},
         "trace_id": TRACE,
-        "span_id": SPAN,
     }
     return AccessRecord(**defaults | fields)
 
 
 def make_trace(**fields: Any) -> TraceRecord:
-    """With one try; `fields` are the request's."""
-    tried = TriedEndpoint(TRIED, "10.0.0.1:8080", 1000.6, 0.1, fields.get("status", 200))
-    return TraceRecord(parent_id=PARENT, state="k=v", request=make_request(**fields), tries=(tried,))
+    """Of a request with one try."""
+    defaults: dict[str, Any] = {
+        "trace_id": TRACE.encode(),
+        "parent_id": PARENT.encode(),
+        "wall": 900.0,
+        "started": 100.5,
+        "seconds": 0.25,
+        "head": b"GET /a/b?c=d HTTP/1.1\r\nHost: web:8080\r\nUser-Agent: curl\r\ntracestate: k=v\r\n\r\n",
+        "status": 200,
+        "flags": "",
+        "detail": "",
+        "listener": "default/web:http@127.96.0.10:80/TCP",
+        "rule": "default/web/0",
+        "cluster": "default/web:http",
+        "client": "192.0.2.1",
+        "peer": "192.0.2.2",
+        "received": 1,
+        "sent": 2,
+        "request_id": b"id",
+        "tries": (TriedEndpoint(TRIED.encode(), "10.0.0.1:8080", 100.6, 100.7, fields.get("status", 200)),),
+    }
+    return TraceRecord(**defaults | fields)

@@ -16,7 +16,6 @@ MAX_FIELD = 2048
 
 
 _NO_FIELDS: tuple[tuple[str, bytes], ...] = ()
-_TRACED_FIELDS = (("user-agent", b"user-agent"),)
 
 
 def record(exchange: Exchange, tried_at: float, seconds: float) -> None:
@@ -25,16 +24,19 @@ def record(exchange: Exchange, tried_at: float, seconds: float) -> None:
     Its last try began at `tried_at`.
     """
     context = exchange.client.frontend.context
-    wants, trace = context.wants_record, exchange.trace
-    if trace is not None and not trace.is_wanted(exchange.status, exchange.flags):
-        trace = None
+    wants, trace, tracer = context.wants_record, exchange.trace, context.tracer
+    if tracer is not None:
+        failed = tracer.always_errors and (exchange.status >= 500 or bool(exchange.flags))
+        if trace is None and failed:
+            trace = tracer.late(exchange)
+        if trace is not None and (trace.sampled or failed):
+            context.traces.put(trace.record(exchange, seconds))
+        else:
+            trace = None
     if wants is not None and wants(exchange.status, seconds, exchange.flags):
         context.access.put(_request(exchange, trace, tried_at, seconds, context.logged_fields))
     if context.recent.wants(exchange.status, exchange.flags):
         context.recent.keep(_request(exchange, trace, tried_at, seconds, _NO_FIELDS))
-    if trace is not None:
-        request = _request(exchange, trace, tried_at, seconds, _TRACED_FIELDS)
-        context.traces.put(trace.record(request, exchange.head, context.wall))
 
 
 def _request(
@@ -65,7 +67,6 @@ def _request(
         request_id=_text(exchange.request_id),
         fields={name: _text(value) for name, encoded in fields if (value := head.header(encoded)) is not None},
         trace_id=trace.trace_id.decode() if trace is not None else "",
-        span_id=trace.span_id.decode() if trace is not None else "",
     )
 
 

@@ -12,9 +12,14 @@ from meshproxy.protocols.http1.response import ResponseHead
 
 
 class AttemptOwner:
-    """Whoever wants a request answered. (A base class and not a protocol: calls are quicker when compiled.)"""
+    """Whoever wants a request answered. (A base class and not a protocol: calls are quicker when compiled.)
 
-    __slots__ = ()
+    `trace` is None for a request that is not recorded.
+    """
+
+    __slots__ = ("trace",)
+
+    trace: Trace | None
 
     def proxy_header(self, version: int) -> bytes:
         """What a new connection begins with where the cluster's endpoints are told of clients so."""
@@ -51,7 +56,7 @@ class AttemptOwner:
 class Attempt:
     """Implements `upstream.Attached`. Used again for each try of its owner; `active` from `begin` to `end`."""
 
-    __slots__ = ("_cluster", "_owner", "active", "connection", "started", "trace", "upstream")
+    __slots__ = ("_cluster", "_owner", "active", "connection", "started", "upstream")
 
     upstream: Upstream
     _cluster: Cluster
@@ -61,7 +66,6 @@ class Attempt:
         self.connection: UpstreamConnection | None = None
         self.active = False
         self.started = 0.0
-        self.trace: Trace | None = None
 
     def begin(self, cluster: Cluster, upstream: Upstream, now: float) -> None:
         """Count as a request of `upstream`; `find_connection` comes next."""
@@ -71,8 +75,9 @@ class Attempt:
         self._cluster = cluster
         cluster.acquire(upstream)
         upstream.attach(self)
-        if self.trace is not None:
-            self.trace.try_began(upstream.key, now)
+        trace = self._owner.trace
+        if trace is not None:
+            trace.try_began(upstream.key, now)
 
     def find_connection(self, resend: bool) -> bool:
         """Take an idle connection, or open one; whether the owner's request is on its way by now.
@@ -169,8 +174,9 @@ class Attempt:
         self.settle()
         connection, self.connection = self.connection, None
         upstream, cluster = self.upstream, self._cluster
-        if self.trace is not None:
-            self.trace.try_ended(status, cluster.pool.reactor.time)
+        trace = self._owner.trace
+        if trace is not None:
+            trace.try_ended(status, cluster.pool.reactor.time)
         if connection is not None:
             if keep:
                 connection.release()

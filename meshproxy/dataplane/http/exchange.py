@@ -42,7 +42,7 @@ class Exchange(AttemptOwner):
         "_attempt", "_backend", "_backoff", "_entered", "_normalized", "_prefix", "_retries", "_sending", "_timeouts",
         "_told", "_waiting", "_writer", "active", "attempts", "body", "client", "client_address", "cluster", "detail",
         "endpoint", "flags", "head", "preference", "request_id", "responded", "responding", "rule", "sent",
-        "started", "status", "trace",
+        "started", "status",
     )  # fmt: skip
 
     head: RequestHead
@@ -70,6 +70,7 @@ class Exchange(AttemptOwner):
         self.preference.begin()
         self._entered = self._waiting = self._sending = False
         self._timeouts.begin()
+        self.trace = None
         self.attempts = 0
         self.responding = False
         """Whether something of the response has gone to the client."""
@@ -88,8 +89,6 @@ class Exchange(AttemptOwner):
         facts = self.client.facts
         tell = facts.believed_fields if facts.is_trusted else facts.fields
         self._told, self.request_id, self.client_address = tell(head)
-        tracer = self.client.frontend.context.tracer
-        self.trace = self._attempt.trace = tracer.begin(head) if tracer is not None else None
         if facts.tls is not None and facts.tls.misdirects(head.host):
             self.reply(421, "NR", "another listener serves this host")
             return
@@ -101,12 +100,13 @@ class Exchange(AttemptOwner):
             self._normalized = path != head.path
             head.path = path
         found = self.client.frontend.find(head)
+        tracer = self.client.frontend.context.tracer
+        if tracer is not None:
+            self._told += tracer.begin(self, found[0].trace_sampling if found is not None else None)
         if found is None:
             self.reply(404, "NR", "no rule matches")
             return
         self.rule, self._prefix = rule, _ = found
-        if self.trace is not None and rule.trace_sampling is not None:
-            self.trace.decide(rule.trace_sampling)
         authorization = rule.authorization or self.client.frontend.authorization
         if not authorization or not self._is_refused(forbidden(self, authorization)):
             self._follow(rule, head)

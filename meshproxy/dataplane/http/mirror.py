@@ -44,6 +44,7 @@ class _MirroredRequest(AttemptOwner):
     def __init__(self, cluster: Cluster, upstream: Upstream, header: bytes, data: bytes, to_head: bool) -> None:
         self._cluster = cluster
         self._upstream = upstream
+        self.trace = None
         self._proxy_header = header
         self._data = data
         self._to_head = to_head

@@ -1,139 +1,157 @@
 """Which requests are recorded as spans, and what their upstreams are told (OpenTelemetry's terms).
 
-A worker knows nothing of OpenTelemetry: it keeps a `TraceRecord` for each traced request, and the supervisor makes
-spans of them. A request that is not to be recorded, and that says so itself, passes as it is.
+A worker knows nothing of OpenTelemetry: it keeps a `TraceRecord` of a traced request, and the supervisor makes spans
+of it. A request that is not recorded costs a field line; one whose caller has decided so passes as it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
 from random import Random
 from typing import TYPE_CHECKING
 
 from meshproxy.dataplane.http.header_edits import without
 from meshproxy.protocols.trace_context import FIELDS, TraceParent, extract, field_lines
-from meshproxy.snapshot.messages import AccessRecord, TraceRecord, TriedEndpoint
-from meshproxy.snapshot.tracing import Tracing
+from meshproxy.snapshot.messages import TraceRecord, TriedEndpoint
+from meshproxy.snapshot.tracing import Propagation, Tracing
 
 if TYPE_CHECKING:
+    from meshproxy.dataplane.http.exchange import Exchange
     from meshproxy.protocols.http1.request import RequestHead
 
-MAX_STATE = 512
-"""Characters of a ``tracestate`` that are kept (Trace Context §3.3.1.5)."""
+MAX_HEAD = 4096
+"""Bytes of a head that are kept; of a longer one it is the first line and the host."""
+_MASK = (1 << 64) - 1
+_ODD = 0x9E3779B97F4A7C15
+"""Multiplied by an odd number modulo 2^64, numbers in a row become different ones that look random."""
+_IS_OURS = re.compile(rb"[0-9a-f]{16}(?!0{16})[0-9a-f]{16}").fullmatch
+"""A request id that can be a trace id, and half of it a span id: a trusted proxy may have sent anything."""
+_ONLY_W3C = (Propagation.W3C,)
 _NO_PARENT = TraceParent(b"", b"", None)
 
 
 class Tracer:
     """Begins the traces of one worker."""
 
-    __slots__ = ("_bits", "_names", "_random", "always_errors", "connections", "fields", "sampling", "ways")
+    __slots__ = (
+        "_count", "_fields", "_names", "_random", "_ways", "_worker", "always_errors", "connections", "sampling",
+    )  # fmt: skip
 
     def __init__(self, config: Tracing, random: Random) -> None:
         self.sampling = config.sampling
         self.always_errors = config.always_errors
-        self.ways = config.propagation
-        self._names = tuple(name for way in self.ways for name in FIELDS[way])
-        self.fields = without(*self._names)
         self.connections = config.connections
-        self._bits: Callable[[int], int] = random.getrandbits
+        self._ways = config.propagation
+        names = tuple(name for way in self._ways for name in FIELDS[way])
+        self._fields = without(*names)
+        self._names = tuple(b"\r\n" + name + b":" for name in names)
         self._random = random.random
+        self._worker = b"%016x" % (random.getrandbits(63) + 1)
+        self._count = random.getrandbits(64)
 
-    def begin(self, head: RequestHead) -> Trace:
-        """The trace that a request belongs to: its caller's, or a new one."""
-        said = any(head.header(name) is not None for name in self._names)
-        parent = (extract(head, self.ways) if said else None) or _NO_PARENT
-        trace = Trace(self, parent, said)
-        if parent.sampled is None:
-            trace.decide(self.sampling)
+    def begin(self, exchange: Exchange, share: float | None) -> bytes:
+        """Give a request its trace, if it is to have one; otherwise the field lines that say so to its upstream.
+
+        `share` is the rule's own, if it has one.
+        """
+        head = exchange.head
+        parent = self._parent_of(head)
+        if parent is None and not self.chance(self.sampling if share is None else share):
+            return self._unsampled(exchange.request_id)
+        trace = Trace(self, parent or _NO_PARENT, parent is not None)
+        if trace.parent.sampled is None:
+            trace.sampled = parent is None or self.chance(self.sampling if share is None else share)
+        exchange.trace = trace
+        return b""
+
+    def _unsampled(self, request_id: bytes) -> bytes:
+        """Nobody looks for these ids: a request's own will do."""
+        trace_id = request_id if _IS_OURS(request_id) else self.new_trace_id()
+        if self._ways == _ONLY_W3C:
+            return b"\r\ntraceparent: 00-" + trace_id + b"-" + trace_id[16:] + b"-00"
+        return b"\r\n" + field_lines(self._ways, trace_id, trace_id[16:], False)[:-2]
+
+    def _parent_of(self, head: RequestHead) -> TraceParent | None:
+        """What a request says of its caller; None where it says nothing at all."""
+        raw = head.raw.lower()
+        for name in self._names:
+            if name in raw:
+                return extract(head, self._ways) or _NO_PARENT
+        return None
+
+    def late(self, exchange: Exchange) -> Trace:
+        """The trace of a request that was not to be recorded, and has failed."""
+        trace = Trace(self, _NO_PARENT, False)
+        if exchange.attempts:
+            trace.try_began(exchange.endpoint, exchange.started)
+            trace.try_ended(exchange.status, exchange.client.now())
         return trace
 
     def new_trace_id(self) -> bytes:
-        return b"%032x" % (self._bits(127) + 1)
+        return self._worker + self.new_id()
 
     def new_id(self) -> bytes:
-        return b"%016x" % (self._bits(63) + 1)
+        self._count = count = (self._count + _ODD) & _MASK
+        return b"%016x" % (count or 1)
 
     def chance(self, share: float) -> bool:
         return share >= 1 or self._random() < share
 
-
-class _Try:
-    """One try: a client span that is not over."""
-
-    __slots__ = ("ended", "endpoint", "span_id", "started", "status")
-
-    def __init__(self, span_id: bytes, endpoint: str, started: float) -> None:
-        self.span_id = span_id
-        self.endpoint = endpoint
-        self.started = self.ended = started
-        self.status = 0
+    def tell(self, head: bytes, trace: Trace) -> bytes:
+        """`head` with what it says of traces replaced by what is so."""
+        if trace.replaces:
+            head = self._fields.sub(b"", head)
+        if self._ways == _ONLY_W3C:
+            end = b"-01\r\n\r\n" if trace.sampled else b"-00\r\n\r\n"
+            return head[:-2] + b"traceparent: 00-" + trace.trace_id + b"-" + trace.span_id + end
+        return head[:-2] + field_lines(self._ways, trace.trace_id, trace.span_id, trace.sampled) + b"\r\n"
 
 
 class Trace:
-    """One request's; `said` tells that it has fields of a trace, valid or not.
+    """One request's. `replaces` says that it has fields of a trace already, valid or not.
 
-    `sampled` says that it is recorded whatever comes of it.
+    `sampled` says that it is recorded whatever comes of it. `span_id` is that of the try at hand.
     """
 
-    __slots__ = ("_parent", "_said", "_tracer", "_tries", "sampled", "span_id", "trace_id")
+    __slots__ = (
+        "_endpoint", "_started", "_tracer", "_tries", "parent", "replaces", "sampled", "span_id", "trace_id",
+    )  # fmt: skip
 
-    def __init__(self, tracer: Tracer, parent: TraceParent, said: bool) -> None:
+    def __init__(self, tracer: Tracer, parent: TraceParent, replaces: bool) -> None:
         self._tracer = tracer
-        self._said = said
-        self._parent = parent
+        self.parent = parent
+        self.replaces = replaces
         self.trace_id = parent.trace_id or tracer.new_trace_id()
-        self.span_id = b""
-        """Of the request itself; it has one from when it is recorded."""
-        self._tries: list[_Try] = []
         self.sampled = bool(parent.sampled)
-
-    def decide(self, share: float) -> None:
-        """Record it with this chance, where the caller has left that open."""
-        if self._parent.sampled is None:
-            self.sampled = self._tracer.chance(share)
-
-    # -- tries ---------------------------------------------------------------------------
+        self.span_id = b""
+        self._tries: tuple[TriedEndpoint, ...] = ()
+        self._endpoint = ""
+        self._started = 0.0
 
     def try_began(self, endpoint: str, now: float) -> None:
-        """Of a request that is recorded only if it fails, the last one will do."""
-        if not self.sampled:
-            self._tries.clear()
-        self._tries.append(_Try(self._tracer.new_id(), endpoint, now))
+        self.span_id = self._tracer.new_id()
+        self._endpoint = endpoint
+        self._started = now
 
     def try_ended(self, status: int, now: float) -> None:
-        last = self._tries[-1]
-        last.status = status
-        last.ended = now
+        self._tries += (TriedEndpoint(self.span_id, self._endpoint, self._started, now, status),)
 
     def tell(self, head: bytes) -> bytes:
-        """`head` with the last try as the parent of what its upstream does."""
-        if self._parent.span_id and not self.sampled:
+        """`head` with the try at hand as the parent of what its upstream does."""
+        if self.parent.span_id and not self.sampled:
             return head  # nothing of ours comes between the caller and the upstream
-        if self._said:
-            head = self._tracer.fields.sub(b"", head)
-        span_id = self._tries[-1].span_id if self._tries else self._tracer.new_id()
-        return head[:-2] + field_lines(self._tracer.ways, self.trace_id, span_id, self.sampled) + b"\r\n"
+        return self._tracer.tell(head, self)
 
-    # -- the end -------------------------------------------------------------------------
-
-    def is_wanted(self, status: int, flags: str) -> bool:
-        """Whether it is recorded, now that it is known how it ended."""
-        wanted = self.sampled or (self._tracer.always_errors and (status >= 500 or bool(flags)))
-        if wanted:
-            self.span_id = self._tracer.new_id()
-        return wanted
-
-    def record(self, request: AccessRecord, head: RequestHead, wall: float) -> TraceRecord:
-        """`wall` is Unix time minus the reactor's clock."""
-        state = head.header(b"tracestate") or b""
+    def record(self, exchange: Exchange, seconds: float) -> TraceRecord:
+        """What is kept of a request that is over after `seconds`."""
+        head, client, rule, cluster = exchange.head, exchange.client, exchange.rule, exchange.cluster
+        frontend = client.frontend
+        raw = head.raw
+        if len(raw) > MAX_HEAD:
+            raw = b"%b %b HTTP/1.1\r\nHost: %b\r\n\r\n" % (head.method, head.path[:MAX_HEAD], head.authority)
         return TraceRecord(
-            parent_id=self._parent.span_id.decode(),
-            state=state[:MAX_STATE].decode("latin-1"),
-            request=request,
-            tries=tuple(
-                TriedEndpoint(
-                    each.span_id.decode(), each.endpoint, wall + each.started, each.ended - each.started, each.status
-                )
-                for each in self._tries
-            ),
-        )
+            self.trace_id, self.parent.span_id, frontend.context.wall, exchange.started, seconds, raw, exchange.status,
+            exchange.flags, exchange.detail, frontend.name, rule.name if rule is not None else "",
+            cluster.config.name if cluster is not None else "", exchange.client_address, client.facts.address,
+            exchange.body.size, exchange.sent, exchange.request_id, self._tries,
+        )  # fmt: skip

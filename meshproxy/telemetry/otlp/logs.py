@@ -28,7 +28,7 @@ def request_of(records: list[AccessRecord], resource: Resource) -> ExportLogsSer
 
 
 def log_record_of(record: AccessRecord) -> LogRecord:
-    """One request; with the ids of its trace, where it has one."""
+    """One request; with the id of its trace, where it has one."""
     severity, text = _severity(record)
     line = joined((record.method, record.target, str(record.status), record.flags, record.detail))
     ended = nanoseconds(record.started + record.seconds)
@@ -39,8 +39,7 @@ def log_record_of(record: AccessRecord) -> LogRecord:
         severity_text=text,
         event_name=EVENT,
         body=any_value(line),
-        trace_id=identifier(record.trace_id),
-        span_id=identifier(record.span_id),
+        trace_id=identifier(record.trace_id.encode()),
         flags=_SAMPLED if record.trace_id else 0,
         attributes=attributes(
             {

@@ -23,6 +23,9 @@ TRIES = 5
 """Tries for a batch; then it is dropped, so that newer ones have their turn."""
 MAX_PAUSE = 30.0
 """Seconds between tries, at most."""
+REST = 3.0
+"""After each batch a pause that is so many times as long as making it took: the supervisor has other things to do, and
+data that comes faster is dropped, and counted."""
 RETRIED = frozenset({429, 502, 503, 504})
 """Statuses after which to try again (OTLP specification, "Failures"); others say that the batch itself is refused."""
 
@@ -89,6 +92,7 @@ class Sender(Generic[T]):
         self._items: deque[T] = deque()
         self._full_batch = asyncio.Event()
         self._sent = self._dropped = 0
+        self._rest = 0.0
         self._problem = ""
 
     def put(self, items: Iterable[T], dropped: int = 0) -> None:
@@ -114,6 +118,7 @@ class Sender(Generic[T]):
                 pass
             while self._items:
                 await self._send_batch()
+                await asyncio.sleep(self._rest)
             self._full_batch.clear()
 
     async def flush(self) -> None:
@@ -153,7 +158,10 @@ class Sender(Generic[T]):
             await asyncio.sleep(self._backoff.next_delay() if pause is None else min(pause, MAX_PAUSE))
 
     async def _post(self, batch: list[T]) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         body = await asyncio.to_thread(self._body, batch)
+        self._rest = REST * (loop.time() - began)
         collector = self._collector
         headers = {**collector.headers, "Content-Type": "application/x-protobuf", "Content-Encoding": "gzip"}
         timeout = aiohttp.ClientTimeout(total=collector.timeout)

@@ -45,9 +45,9 @@ def nanoseconds(seconds: float) -> int:
     return int(seconds * NANOSECONDS)
 
 
-def identifier(text: str) -> bytes:
+def identifier(digits: bytes) -> bytes:
     """A trace's or a span's id."""
-    return bytes.fromhex(text)
+    return bytes.fromhex(digits.decode("ascii"))
 
 
 def joined(parts: Iterable[str]) -> str:

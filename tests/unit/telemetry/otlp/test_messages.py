@@ -16,13 +16,14 @@ from meshproxy.telemetry.otlp.logs import log_record_of
 from meshproxy.telemetry.otlp.metrics import MetricsReader
 from meshproxy.telemetry.otlp.spans import spans_of
 from tests.support.collector import plain
-from tests.support.traces import PARENT, SPAN, TRACE, TRIED, make_request, make_trace
+from tests.support.traces import PARENT, TRACE, TRIED, make_request, make_trace
 
 
 def test_spans_of_a_request() -> None:
     server, client = spans_of(make_trace())
-    assert (server.trace_id.hex(), server.span_id.hex(), server.parent_span_id.hex()) == (TRACE, SPAN, PARENT)
-    assert (client.trace_id.hex(), client.span_id.hex(), client.parent_span_id.hex()) == (TRACE, TRIED, SPAN)
+    assert (server.trace_id.hex(), server.parent_span_id.hex()) == (TRACE, PARENT)
+    assert (client.trace_id.hex(), client.span_id.hex()) == (TRACE, TRIED)
+    assert client.parent_span_id == server.span_id
     assert (server.kind, client.kind) == (Span.SPAN_KIND_SERVER, Span.SPAN_KIND_CLIENT)
     assert server.trace_state == "k=v"
     assert server.name == client.name == "GET default/web/0"
@@ -76,18 +77,25 @@ def test_errors(fields: dict[str, Any], server_fails: bool, client_fails: bool, 
 
 def test_names_and_methods_have_a_bound() -> None:
     """Neither a path nor a method that a client made up may be a name."""
-    (server, _) = spans_of(make_trace(method="BREW", rule="", target="/pot/1"))
+    (server, _) = spans_of(make_trace(head=b"BREW /pot/1 HTTP/1.1\r\nHost: h\r\n\r\n", rule=""))
     assert server.name == "HTTP"
     assert plain(server.attributes)["http.request.method"] == "_OTHER"
     assert plain(server.attributes)["http.request.method_original"] == "BREW"
 
 
+def test_a_connection() -> None:
+    server, client = spans_of(make_trace(head=b"", status=0, rule=""))
+    assert server.name == "default/web:http@127.96.0.10:80/TCP"
+    assert server.status.code == client.status.code == Status.STATUS_CODE_UNSET
+    assert "http.request.method" not in plain(server.attributes)
+
+
 def test_a_log_record() -> None:
     record = log_record_of(make_request(status=503, flags="UF", detail="connect: refused"))
-    assert (record.trace_id.hex(), record.span_id.hex()) == (TRACE, SPAN)
+    assert record.trace_id.hex() == TRACE
     assert (record.severity_text, record.body.string_value) == ("ERROR", "GET /a/b?c=d 503 UF connect: refused")
     assert plain(record.attributes)["meshproxy.response_flags"] == "UF"
-    assert log_record_of(make_request(trace_id="", span_id="")).trace_id == b""
+    assert log_record_of(make_request(trace_id="")).trace_id == b""
 
 
 def read(reader: MetricsReader, now: float, *families: Family) -> dict[str, Metric]:

@@ -1,0 +1,90 @@
+"""What tracing costs: ``python -m benchmarks.bench_tracing [--rounds N] [--seconds S]``.
+
+The same proxy without tracing, with 1 % and with all of the requests recorded, in turns, by the CPU time of its worker
+for a small request; the collector, the load and the supervisor have the other core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from benchmarks import peers_l7
+from benchmarks.peers import LOAD_CPU, Address, Peer, Proxy
+from benchmarks.processes import Program, cpu_seconds, free_port
+from benchmarks.report import middle
+from benchmarks.running import can_measure, in_turns, running
+from benchmarks.same_features import check
+from benchmarks.scenarios_l7 import LOADS, measure
+
+SHARES = {"off": None, "1 %": 1, "100 %": 100}
+_TELEMETRY = """\
+  telemetry:
+    otlp: {{endpoint: "http://127.0.0.1:{port}"}}
+    tracing: {{samplePercent: {share}}}
+"""
+_COLLECTOR = """\
+from aiohttp import web
+async def take(request):
+    await request.read()
+    return web.Response()
+app = web.Application()
+app.router.add_post("/v1/traces", take)
+web.run_app(app, host="127.0.0.1", port={port}, access_log=None, print=None)
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the medians of the ratios within a round."""
+    parser = argparse.ArgumentParser(description="what tracing costs")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
+    options = parser.parse_args(arguments)
+    if not can_measure():
+        return 2
+    with tempfile.TemporaryDirectory(prefix="meshproxy-bench-") as name:
+        directory = Path(name)
+        port = free_port()
+        collector = Program("collector", [sys.executable, "-c", _COLLECTOR.format(port=port)], directory, LOAD_CPU, {})
+        try:
+            collector.wait_for_port(("127.0.0.1", port))
+            chosen = [Peer(name, partial(_start, share=share, port=port)) for name, share in SHARES.items()]
+            with running(directory, chosen) as (proxies, _):
+                rounds = [dict(_round(proxies, number, directory, options.seconds)) for number in range(options.rounds)]
+        finally:
+            collector.stop()
+    for name in SHARES:
+        cpu = middle(each[name] for each in rounds)
+        ratio = middle(each[name] / each["off"] for each in rounds)
+        print(f"{name:>6}  {cpu:6.1f} µs of CPU a request  {ratio:.3f} times")
+    return 0
+
+
+def _start(directory: Path, backends: Sequence[Address], share: int | None, port: int) -> Proxy:
+    telemetry = _TELEMETRY.format(share=share, port=port) if share is not None else ""
+    return peers_l7.start_meshproxy(directory, backends, spec=telemetry)
+
+
+def _round(proxies: Sequence[Proxy], number: int, directory: Path, seconds: float) -> Iterator[tuple[str, float]]:
+    names = dict(zip((id(proxy) for proxy in proxies), SHARES, strict=True))
+    small = LOADS[0]
+    for proxy in in_turns(proxies, number):
+        if not number:
+            check(proxy)
+        before = _worker_seconds(proxy)
+        sample = measure(small, proxy, directory, seconds)
+        cpu_us = (_worker_seconds(proxy) - before) / (sample.rate * max(1, round(seconds))) * 1e6
+        print(f"round {number + 1}: {names[id(proxy)]}: {cpu_us:.1f} µs", file=sys.stderr)
+        yield names[id(proxy)], cpu_us
+
+
+def _worker_seconds(proxy: Proxy) -> float:
+    return sum(map(cpu_seconds, proxy.measured_pids))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
