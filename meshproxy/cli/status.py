@@ -74,6 +74,8 @@ def _print_status(status: Row) -> None:
         click.echo(f"  {name}: {problem}")
     click.echo(f"\nRequests: {format_requests(status['requests'])}")
     _print_access_log(status["accessLog"])
+    if status["exports"]:
+        _print_exports(status["exports"])
     if status["diagnostics"]:
         click.echo("\nDiagnostics:")
         for each in status["diagnostics"]:
@@ -134,6 +136,14 @@ def _print_access_log(log: Row) -> None:
         click.echo(f"Access log: {log['lines']} lines to {where}{dropped}")
     if log["problem"]:
         click.echo(f"  {log['problem']}: lines are dropped meanwhile")
+
+
+def _print_exports(exports: list[Row]) -> None:
+    rows = [
+        (each["signal"], each["endpoint"], each["sent"], each["dropped"], each["waiting"], each["problem"] or "-")
+        for each in exports
+    ]
+    click.echo("\n" + format_table(("SIGNAL", "COLLECTOR", "SENT", "DROPPED", "WAITING", "PROBLEM"), rows))
 
 
 def format_finding(finding: Row) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -12,16 +12,28 @@ from meshproxy.base.addresses import SocketAddress
 from tests.integration.examples import prepare_example
 from tests.integration.programs import nginx, require, running
 from tests.integration.proxy_process import ProxyProcess, run_meshproxy
+from tests.support.collector import Collector, plain
 
 
 @asynccontextmanager
 async def _running(
-    proxy: ProxyProcess, directory: Path, example: str, service: SocketAddress, **servers: str
+    proxy: ProxyProcess,
+    directory: Path,
+    example: str,
+    service: SocketAddress,
+    *,
+    changes: Mapping[str, str] = {},
+    **servers: str,
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """The example with an nginx for each of `servers` (its name, and its address), and a client of `service`."""
+    """The example with an nginx for each of `servers` (its name, and its address), and a client of `service`.
+
+    `changes` are made in its manifests: what to replace, and by what.
+    """
     require("nginx")
     addresses = {name: SocketAddress(host, 8080) for name, host in servers.items()}
     prepare_example(proxy, example, service, *addresses.values())
+    for old, new in changes.items():
+        proxy.write("manifests.yaml", (proxy.manifests / "manifests.yaml").read_text().replace(old, new))
     async with AsyncExitStack() as stack:
         for name, address in addresses.items():
             command = nginx(name, address, directory)
@@ -65,3 +77,20 @@ async def test_edge_gateway(proxy: ProxyProcess, tmp_path: Path) -> None:
         admin = await client.get("/admin/x", headers={"Host": "blog.example.com"})
         assert (admin.status_code, admin.headers["location"]) == (302, "http://shop.example.com:18080/admin/x")
         assert (await client.get("/", headers={"Host": "other.org"})).status_code == 404
+
+
+async def test_tracing(proxy: ProxyProcess, tmp_path: Path) -> None:
+    service = SocketAddress("127.96.0.70", 8080)
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    servers = {"first": "127.0.10.1", "second": "127.0.10.2"}
+    async with Collector() as collector:
+        changes = {"http://127.0.0.1:4318": collector.url}
+        async with _running(proxy, tmp_path, "tracing", service, changes=changes, **servers) as client:
+            assert (await client.get("/healthz")).status_code == 200
+            assert (await client.get("/", headers={"traceparent": f"00-{trace}-b7ad6b7169203331-01"})).is_success
+            await collector.wait_until(lambda: len(collector.spans) >= 2 and len(collector.logs) >= 2)
+            status, text = await proxy.meshproxy("status")
+    assert {span.trace_id.hex() for span in collector.spans} == {trace}  # none of the probe's
+    assert plain(collector.spans[0].attributes)["url.path"] == "/"
+    assert collector.resources[0]["deployment.environment.name"] == "example"
+    assert (status, collector.url in text) == (0, True), text
