@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from meshproxy.base.names import NamespacedName
@@ -45,14 +45,16 @@ class AuthorizationIndex:
         policies: Iterable[AuthorizationPolicy],
         services: Mapping[NamespacedName, Service],
         gateways: Mapping[NamespacedName, Gateway],
+        local: Collection[NamespacedName],
         diagnostics: Diagnostics,
     ) -> None:
+        """`local` are the Services of programs here (`Proxy.spec.inbound`), whose own documents may be elsewhere."""
         self._attached: dict[_Target, list[AuthorizationPolicy]] = {}
         self._made: dict[str, Authorization] = {}
         for policy in sorted(policies, key=lambda policy: policy.key):
             for index, ref in enumerate(policy.spec.target_refs):
                 key = NamespacedName(policy.metadata.namespace, ref.name)
-                sections = _sections(ref, services.get(key), gateways.get(key))
+                sections = _sections(ref, services.get(key), gateways.get(key), key in local)
                 if _is_there(policy, ref, f"spec.targetRefs[{index}]", sections, diagnostics):
                     target = _Target(ref.kind, key, ref.section_name or None)
                     self._attached.setdefault(target, []).append(policy)
@@ -60,6 +62,10 @@ class AuthorizationIndex:
     def of_port(self, service: Service, port: ServicePort) -> str:
         """The name of the authorization of a Service's port; empty where no policy is attached."""
         return self._name_of(_Target("Service", service.key, port.name or None), port.port)
+
+    def of_local_service(self, service: NamespacedName, port: int) -> str:
+        """The same for a program here, of whose Service nothing is known but the name."""
+        return self._name_of(_Target("Service", service, None), port)
 
     def of_gateway_listener(self, gateway: NamespacedName, listener: str, port: int) -> str:
         """The same for a Gateway's listener."""
@@ -81,10 +87,12 @@ class AuthorizationIndex:
         return name
 
 
-def _sections(ref: TargetRef, service: Service | None, gateway: Gateway | None) -> list[str] | None:
+def _sections(ref: TargetRef, service: Service | None, gateway: Gateway | None, is_local: bool) -> list[str] | None:
     """The names of the target's parts; None where there is no such target."""
     if ref.kind == "Service":
-        return [port.name for port in service.spec.ports if port.name] if service is not None else None
+        if service is None:
+            return [] if is_local else None
+        return [port.name for port in service.spec.ports if port.name]
     return [listener.name for listener in gateway.spec.listeners] if gateway is not None else None
 
 

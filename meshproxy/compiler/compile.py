@@ -17,7 +17,7 @@ from meshproxy.compiler.authorization import AuthorizationIndex
 from meshproxy.compiler.diagnostics import Diagnostics
 from meshproxy.compiler.endpoint_slices import EndpointIndex
 from meshproxy.compiler.http_policies import http_listener
-from meshproxy.compiler.inbound import compile_inbound
+from meshproxy.compiler.inbound import compile_inbound, local_services
 from meshproxy.compiler.memory import CompileMemory
 from meshproxy.compiler.policies import PolicyIndex
 from meshproxy.compiler.proxy_settings import DEFAULT_PROXY, environment_of, settings_of
@@ -78,7 +78,7 @@ def compile_resources(
     memory = (memory or CompileMemory()).begun(environment)
     endpoints = _endpoint_index(everything, workloads, services, diagnostics)
     policies = PolicyIndex(_of_kind(everything, TrafficPolicy), services, diagnostics)
-    indexes = _indexes(everything, services, policies, diagnostics, has_identity=settings.identity is not None)
+    indexes = _indexes(everything, proxy, services, policies, diagnostics)
     routed = route_requests(
         everything,
         services,
@@ -162,18 +162,19 @@ def _endpoint_index(
 
 def _indexes(
     everything: Sequence[Resource],
+    proxy: Proxy,
     services: Mapping[NamespacedName, Service],
     policies: PolicyIndex,
     diagnostics: Diagnostics,
-    *,
-    has_identity: bool,
 ) -> Indexes:
     gateways = {gateway.key: gateway for gateway in _of_kind(everything, Gateway)}
     grants = GrantIndex(_of_kind(everything, ReferenceGrant))
     materials = MaterialIndex([*_of_kind(everything, Secret), *_of_kind(everything, ConfigMap)], grants, diagnostics)
-    backends = _of_kind(everything, BackendTLSPolicy)
+    backends, has_identity = _of_kind(everything, BackendTLSPolicy), proxy.spec.identity is not None
     return Indexes(
-        AuthorizationIndex(_of_kind(everything, AuthorizationPolicy), services, gateways, diagnostics),
+        AuthorizationIndex(
+            _of_kind(everything, AuthorizationPolicy), services, gateways, local_services(proxy), diagnostics
+        ),
         materials,
         UpstreamTLSIndex(policies, backends, services, materials, diagnostics, has_identity=has_identity),
     )

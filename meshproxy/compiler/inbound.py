@@ -41,6 +41,16 @@ class InboundParts(NamedTuple):
     assignments: tuple[Assignment, ...] = ()
 
 
+def local_services(proxy: Proxy) -> frozenset[NamespacedName]:
+    """The Services that programs here are endpoints of."""
+    inbound = proxy.spec.inbound
+    return frozenset(_key(proxy, each) for each in inbound.services) if inbound is not None else frozenset()
+
+
+def _key(proxy: Proxy, service: InboundService) -> NamespacedName:
+    return NamespacedName(service.namespace or proxy.metadata.namespace, service.name)
+
+
 def compile_inbound(
     proxy: Proxy,
     services: Mapping[NamespacedName, Service],
@@ -82,7 +92,7 @@ def compile_inbound(
 
 
 class _LocalPort:
-    """One of `spec.inbound.services`. Who calls it is authorized as for the Service's port, if that is known here."""
+    """One of `spec.inbound.services`. Who calls it is authorized as for the Service's port, or by its name alone."""
 
     def __init__(
         self,
@@ -94,14 +104,17 @@ class _LocalPort:
     ) -> None:
         assert proxy.spec.inbound is not None
         self._config: InboundService = proxy.spec.inbound.services[index]
-        self.key = NamespacedName(self._config.namespace or proxy.metadata.namespace, self._config.name)
+        self.key = _key(proxy, self._config)
         self.cluster = f"inbound/{self.key}:{self._config.port}"
         self.endpoint = Endpoint(
             address=SocketAddress(self._config.address, self._config.port), name=f"{self.key.name} (local)"
         )
         service = services.get(self.key)
         port = _port_of(service, self._config.port) if service is not None else None
-        self.authorization = authorizations.of_port(service, port) if service is not None and port is not None else ""
+        if service is not None and port is not None:
+            self.authorization = authorizations.of_port(service, port)
+        else:
+            self.authorization = authorizations.of_local_service(self.key, self._config.port)
         if service is not None and port is None:
             message = f"no port of {service.label} leads to {self._config.port}; peers will not ask for it"
             diagnostics.warning(proxy, f"spec.inbound.services[{index}].port", message)

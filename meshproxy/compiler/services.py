@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 
 import msgspec
 
@@ -228,8 +229,22 @@ class _PortCompiler:
             role=role,
             accept_proxy_protocol=self._policy is not None and self._policy.spec.proxy_protocol.accept,
             allowed_sources=tuple(each.strip() for each in ranges) if limited else (),
-            authorization=self._context.authorizations.of_port(self._service, self._port),
+            authorization=self._authorization(role, address, cluster),
         )
+
+    def _authorization(self, role: ListenerRole, address: SocketAddress, cluster: str) -> str:
+        """Of the proxies on the way the last one asks who calls, since it knows the caller's own address.
+
+        So programs of this machine are not asked where every endpoint has a proxy of its own.
+        """
+        is_local = role is ListenerRole.CLUSTER_IP and ip_address(address.host).is_loopback
+        if is_local and _all_in_mesh(self._parts.assignments[cluster]):
+            return ""
+        return self._context.authorizations.of_port(self._service, self._port)
+
+
+def _all_in_mesh(endpoints: tuple[Endpoint, ...]) -> bool:
+    return bool(endpoints) and all(endpoint.mesh_port is not None for endpoint in endpoints)
 
 
 def _view(

@@ -51,10 +51,11 @@ class Mesh:
         files = {"certificate": f"{name}.pem", "key": f"{name}.key", "roots": f"{name}.roots"}
         return {"files": {key: str(self.directory / each) for key, each in files.items()}}
 
-    def configure_server(self, mode: str = "Strict", uri: str = WEB, **spec: Any) -> None:
+    def configure_server(self, *documents: Manifest, mode: str = "Strict", uri: str = WEB, **spec: Any) -> None:
         services = [{"name": "backend", "port": PORT}]
         inbound = {"address": f"0.0.0.0:{MESH_PORT}", "mode": mode, "services": services}
-        self.server.configure(*self.manifests(), identity=self.certify("web", uri), inbound=inbound, **spec)
+        identity = self.certify("web", uri)
+        self.server.configure(*self.manifests(), *documents, identity=identity, inbound=inbound, **spec)
 
     def configure_client(self, *documents: Manifest, mesh: bool = True) -> None:
         identity = {"identity": self.certify("cart", CART)} if mesh else {}
@@ -157,7 +158,7 @@ async def test_what_is_plain_on_the_machines_is_tls_between_them(mesh: Mesh) -> 
 
 async def test_without_the_mesh_it_is_in_clear(mesh: Mesh) -> None:
     """That the capture would show it."""
-    mesh.configure_server("Permissive")
+    mesh.configure_server(mode="Permissive")
     mesh.client.configure(
         make_service(SERVICE), make_workload(SocketAddress(mesh.server.node.address, MESH_PORT), "web-1")
     )
@@ -270,3 +271,33 @@ async def _has_reason(proxy: NodeProxy, reason: str, ask: Mesh | None = None) ->
     if ask is not None:
         await ask.status()
     return f'reason="{reason}"' in await proxy.text("/metrics")
+
+
+def _allowing(*accounts: str, **operation: Any) -> Manifest:
+    rule = {"from": [{"serviceAccounts": list(accounts)}], **({"to": [operation]} if operation else {})}
+    return {
+        "apiVersion": "meshproxy.dev/v1",
+        "kind": "AuthorizationPolicy",
+        "metadata": {"name": "backend"},
+        "spec": {"targetRefs": [{"kind": "Service", "name": "backend"}], "rules": [rule]},
+    }
+
+
+async def test_a_policy_says_who_may_call(mesh: Mesh) -> None:
+    """Decided where the call arrives, by the identity that was verified there; a change holds for the next request."""
+    policy = _allowing("cart", methods=["GET"])
+    mesh.configure_server(policy)
+    mesh.configure_client(policy)
+    await mesh.server.start()
+    await mesh.client.start()
+    assert await mesh.status() == "200"
+    assert await mesh.ask("-X", "DELETE") == "a policy forbids this request\n"
+    mesh.configure_server(_allowing("somebody-else"))
+    await wait_until(lambda: _is_status(mesh, "403"), "another caller is allowed, and this one is not")
+    mesh.configure_server(_allowing("somebody-else", "default/cart"))
+    await wait_until(lambda: _is_status(mesh, "200"), "it is allowed again")
+    await wait_until(lambda: _refusals_are_counted(mesh.server), "the refusals are counted")
+
+
+async def _refusals_are_counted(proxy: NodeProxy) -> bool:
+    return 'policy="no policy",decision="denied"' in await proxy.text("/metrics")
