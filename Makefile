@@ -8,7 +8,7 @@ export MESHPROXY_COMPILE := 0
 # Passed on to pytest (make test ARGS="-k reload") or to the benchmark (make bench ARGS=--quick).
 ARGS ?=
 
-.PHONY: help demo test test-compiled compiled pure lint bench clean
+.PHONY: help demo test test-compiled compiled pure lint reference bench clean
 
 help:
 	@echo "make demo   three small servers behind one Service, to play with"
@@ -17,6 +17,7 @@ help:
 	@echo "make test-compiled  the data plane's tests against that build"
 	@echo "make pure           back to the Python source"
 	@echo "make lint   ruff, mypy, import-linter"
+	@echo "make reference  writes docs/reference.md anew, after a change of meshproxy/resources"
 	@echo "make bench  beside HAProxy, nginx, Envoy and Traefik (those that are installed); ARGS=l4, l7 or tls for one of them"
 	@echo "make clean  remove .venv, caches and results"
 
@@ -44,6 +45,9 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+reference: $(INSTALLED)
+	$(BIN)/python -m meshproxy.cli.reference > docs/reference.md
 
 bench: $(BENCH_INSTALLED)
 	$(BIN)/python -m benchmarks $(ARGS)

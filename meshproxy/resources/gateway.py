@@ -21,7 +21,7 @@ class FromNamespaces(enum.StrEnum):
 
 
 class RouteNamespaces(Shape, frozen=True, kw_only=True):
-    """`from_` is written ``from``, and is not `NONE`, which is a ListenerSet's.
+    """`from_` is not `NONE`, which is a ListenerSet's.
 
     A namespace's labels are those that every cluster gives it: its name, as `NAMESPACE_NAME_LABEL`.
     """

@@ -85,6 +85,6 @@ class IngressClassSpec(Shape, frozen=True, kw_only=True):
 
 
 class IngressClass(Resource, frozen=True, kw_only=True):
-    """Says whose an Ingress of this class is; see `compiler.ingress_classes`."""
+    """Says whose an Ingress of this class is: ours by the controller ``meshproxy.dev/ingress-controller``."""
 
     spec: IngressClassSpec = IngressClassSpec()

@@ -16,7 +16,7 @@ from meshproxy.resources.policy_tls import PolicyTLS
 
 
 class Algorithm(enum.StrEnum):
-    """Load-balancing algorithms; IPVS' spellings are read as these (see `IPVS_ALIASES`)."""
+    """Load-balancing algorithms; IPVS' spellings are read as these: `IPVS_ALIASES`."""
 
     ROUND_ROBIN = "RoundRobin"
     LEAST_CONNECTIONS = "LeastConnections"

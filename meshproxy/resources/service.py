@@ -34,7 +34,7 @@ class SessionAffinity(enum.StrEnum):
 
 
 class TrafficScope(enum.StrEnum):
-    """`internalTrafficPolicy` and `externalTrafficPolicy`: all endpoints, or this node's only."""
+    """All endpoints, or this node's only."""
 
     CLUSTER = "Cluster"
     LOCAL = "Local"
