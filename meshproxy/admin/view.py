@@ -16,6 +16,7 @@ from meshproxy.telemetry.access_log import AccessLogStatus
 from meshproxy.telemetry.dns import DNSExplanation, DNSReport
 from meshproxy.telemetry.events import RecordedEvent
 from meshproxy.telemetry.export import SignalStatus
+from meshproxy.telemetry.handshake_totals import HandshakeKey
 from meshproxy.telemetry.recent_requests import RecentRequest
 from meshproxy.telemetry.request_totals import EndpointRequests, FlagKey, RuleKey
 from meshproxy.telemetry.totals import EndpointTotals, ListenerTotals
@@ -90,6 +91,10 @@ class ProxyView(Protocol):
         ...
 
     def endpoint_totals(self) -> Mapping[tuple[str, str], EndpointTotals]: ...
+
+    def handshakes(self) -> Mapping[HandshakeKey, int]:
+        """TLS handshakes by side, listener or cluster, and outcome."""
+        ...
 
     def listener_totals(self) -> Mapping[str, ListenerTotals]: ...
 

@@ -131,6 +131,15 @@ class DataPlane:
             cluster = self._clusters.pop(name)
             self.http.forget_cluster(name)
             yield from cluster.update_endpoints((), tuple(cluster.upstreams))
+        self._forget_tls()
+
+    def _forget_tls(self) -> None:
+        """Let go of what TLS has for listeners and clusters that are gone, or speak it otherwise by now."""
+        listeners = [each for each in self._listeners.values() if isinstance(each, TCPListener)]
+        servers = {chain.tls for each in listeners for chain in each.config.chains if chain.tls is not None}
+        upstreams = {each.tls.settings for each in self._clusters.values() if each.tls is not None}
+        self.tls.contexts.keep_used(servers, upstreams)
+        self.tls.counters.keep_only(set(self._listeners), set(self._clusters))
 
     def _take_settings(self, settings: model.ProxySettings) -> None:
         self._settings = settings

@@ -25,6 +25,7 @@ from meshproxy.telemetry.access_log import AccessLogStatus
 from meshproxy.telemetry.dns import DNSExplanation, DNSReport
 from meshproxy.telemetry.events import RecordedEvent
 from meshproxy.telemetry.export import SignalStatus
+from meshproxy.telemetry.handshake_totals import HandshakeKey
 from meshproxy.telemetry.metrics import Family, IdentityMetrics, MetricsInput, SourceMetrics
 from meshproxy.telemetry.prometheus import families, render, render_open_metrics
 from meshproxy.telemetry.recent_requests import RecentRequest
@@ -71,6 +72,9 @@ class RunningProxy:
 
     def endpoint_totals(self) -> Mapping[tuple[str, str], EndpointTotals]:
         return self._reports.totals.endpoints()
+
+    def handshakes(self) -> Mapping[HandshakeKey, int]:
+        return self._reports.handshakes.sums()
 
     def listener_totals(self) -> Mapping[str, ListenerTotals]:
         return self._reports.totals.listeners()
@@ -189,7 +193,7 @@ class RunningProxy:
             endpoint_requests=self._reports.requests.endpoints(),
             flags=self._reports.requests.flags(),
             decisions=self._reports.requests.decisions(),
-            handshakes=self._reports.handshakes.sums(),
+            handshakes=self.handshakes(),
             ejections=self._health.ejections(),
             access_log=(log.lines, log.dropped),
             unusable=unusable,

@@ -39,6 +39,7 @@ from meshproxy.telemetry.access_log import AccessLogStatus
 from meshproxy.telemetry.dns import DNSExplanation, DNSReport
 from meshproxy.telemetry.events import RecordedEvent
 from meshproxy.telemetry.export import SignalStatus
+from meshproxy.telemetry.handshake_totals import HandshakeKey
 from meshproxy.telemetry.latency import BOUNDS
 from meshproxy.telemetry.recent_requests import RecentRequest, RecentRequests
 from meshproxy.telemetry.request_totals import EndpointRequests, FlagKey, RuleKey
@@ -193,6 +194,9 @@ class FakeView:
             (CLUSTER, str(ONE)): EndpointTotals(active=1, connections=30),
             (CLUSTER, str(TWO)): EndpointTotals(0, 10),
         }
+
+    def handshakes(self) -> Mapping[HandshakeKey, int]:
+        return {HandshakeKey("downstream", "default/web:80@127.0.0.1:80/TCP", "expired"): 2}
 
     def listener_totals(self) -> Mapping[str, ListenerTotals]:
         return {"l": ListenerTotals(active=1, accepted=40)}

@@ -18,6 +18,7 @@ def document(view: ProxyView) -> dict[str, Any]:
             {"cluster": cluster, "endpoint": endpoint, **totals._asdict()}
             for (cluster, endpoint), totals in view.endpoint_totals().items()
         ],
+        "handshakes": [{**key._asdict(), "count": count} for key, count in view.handshakes().items()],
         "listeners": [{"listener": name, **each._asdict()} for name, each in view.listener_totals().items()],
         "bounds": BOUNDS,
         "rules": [{**key._asdict(), **_requests(counts)} for key, counts in view.rule_requests().items()],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 
 from meshproxy.base.errors import MeshproxyError
 from meshproxy.identity.contexts import load_certificate
@@ -170,6 +170,13 @@ class ContextCache:
         for name in gone:
             del self.materials[name]
         self._forget(gone)
+
+    def keep_used(self, servers: Set[ServerTLS], upstreams: Set[UpstreamTLS]) -> None:
+        """Forget the contexts of settings that no configuration has any more."""
+        for server in self._servers.keys() - servers:
+            del self._servers[server]
+        for upstream in self._upstreams.keys() - upstreams:
+            del self._upstreams[upstream]
 
     def _forget(self, names: set[str]) -> None:
         for server in [each for each in self._servers if names.intersection((*each.certificates, each.trust))]:
