@@ -19,6 +19,8 @@ from aiohttp import web
 
 from meshproxy import __version__
 from meshproxy.admin.documents import clusters, endpoints, listeners, routes, services, stats, status
+from meshproxy.admin.live.viewers import MAX_VIEWERS, TooManyViewers, Viewers
+from meshproxy.admin.pages import INDEX, page
 from meshproxy.admin.view import ProxyView
 from meshproxy.base.addresses import SocketAddress
 
@@ -35,6 +37,7 @@ LISTS: dict[str, Callable[[ProxyView], Iterable[Any]]] = {
     "sources": lambda view: view.sources(),
 }
 _OPEN_PATHS = frozenset({"/healthz", "/readyz"})
+_PAGES = "/dashboard/"
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:]+)(:\d+)?")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -47,6 +50,7 @@ class AdminServer:
         self._view = view
         self._address = address
         self._token = token
+        self._viewers = Viewers(view)
         self._runner: web.AppRunner | None = None
 
     @property
@@ -59,7 +63,10 @@ class AdminServer:
         app = web.Application(middlewares=[self._guard, _explain_errors])
         app.add_routes(
             [
-                web.get("/", self._index),
+                web.get("/", self._dashboard),
+                web.get("/dashboard/{file:.+}", self._dashboard),
+                web.get("/api/v1", self._index),
+                web.get("/api/v1/live", self._live),
                 web.get("/healthz", self._healthz),
                 web.get("/readyz", self._readyz),
                 web.get("/metrics", self._metrics),
@@ -87,6 +94,7 @@ class AdminServer:
 
     async def stop(self) -> None:
         if self._runner is not None:
+            await self._viewers.stop()
             await self._runner.cleanup()
             self._runner = None
 
@@ -96,6 +104,8 @@ class AdminServer:
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path in _OPEN_PATHS:
             return await handler(request)
+        if self._token and (request.path == "/" or request.path.startswith(_PAGES)):
+            return await handler(request)  # the page asks for the token
         if self._token:
             given = request.headers.get("Authorization", "").removeprefix("Bearer ")
             if not hmac.compare_digest(given.encode(), self._token.encode()):
@@ -114,6 +124,16 @@ class AdminServer:
             f"/api/v1/{name}" for name in ("config", "diagnostics", "dns", "events", "requests", "stats", "status")
         ]
         return web.Response(text=f"meshproxy {__version__}\n\n" + "\n".join(paths) + "\n")
+
+    async def _dashboard(self, request: web.Request) -> web.Response:
+        found = page(request.match_info.get("file", INDEX), request)
+        return found if found is not None else _error(404, f"the dashboard has no file {request.path}")
+
+    async def _live(self, request: web.Request) -> web.StreamResponse:
+        try:
+            return await self._viewers.serve(request)
+        except TooManyViewers:
+            return _error(503, f"{MAX_VIEWERS} watch already, which is the most at once")
 
     async def _healthz(self, request: web.Request) -> web.Response:
         return web.Response(text="ok\n")

@@ -16,12 +16,12 @@ def to_yaml(*documents: Manifest) -> str:
     return "".join(f"---\n{json.dumps(document, indent=1)}\n" for document in documents)
 
 
-def make_proxy(admin: SocketAddress, **spec: Any) -> Manifest:
+def make_proxy(address: SocketAddress, **spec: Any) -> Manifest:
     return {
         "apiVersion": "meshproxy.dev/v1",
         "kind": "Proxy",
         "metadata": {"name": "test"},
-        "spec": {"admin": {"address": str(admin)}, "drainTimeout": "5s", **spec},
+        "spec": {"drainTimeout": "5s", **spec, "admin": {"address": str(address), **spec.get("admin", {})}},
     }
 
 

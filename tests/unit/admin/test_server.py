@@ -105,7 +105,7 @@ async def test_recent_requests(server: AdminServer, view: FakeView) -> None:
 
 async def test_metrics_and_index(server: AdminServer) -> None:
     assert await ask(server, "/metrics") == (200, "meshproxy_up 1\nmeshproxy_down 0\n")
-    status, text = await ask(server, "/")
+    status, text = await ask(server, "/api/v1")
     assert (status, "/api/v1/services" in text) == (200, True)
 
 

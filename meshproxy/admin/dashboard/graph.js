@@ -1,0 +1,205 @@
+// Who calls whom, drawn: entries, Services (those that others route to one column further), endpoints.
+
+import { h } from "./dom.js";
+import { state } from "./feed.js";
+import * as format from "./format.js";
+import { labelOf, levelOfEndpoint, levelOfRequests, readiness } from "./mesh.js";
+import { dot, icon, lock } from "./parts.js";
+
+const SERVICES = 14; // that are drawn; a page full of lines tells nothing
+const ENDPOINTS = 4; // of each Service, when there are several
+const COLUMNS = 3; // of Services: who is routed to from another is one further
+const HEIGHT = 50;
+const NARROWEST = 108; // of a node: beyond that a phone scrolls
+const GAP = 8; // between endpoints of one Service
+const BREAK = 18; // between Services
+
+/** `services` are the rows to choose from, the most important first; `width` is the room that there is. */
+export function graph(services, width) {
+  const chosen = services.slice(0, SERVICES);
+  const narrow = width < 640;
+  const calls = callsTo(chosen);
+  const called = new Set(calls.map((call) => call.source));
+  const entries = state.mesh.entries.filter((each) => called.has(each.id)).map(entryNode);
+  const places = layOut({ entries, services: chosen, calls, width, narrow });
+  return draw(places, [...calls.map((call) => lineOfCall(call, chosen)), ...linesToEndpoints(chosen, places.nodes)], narrow);
+}
+
+/** The calls that are drawn: of those that do not happen only the ones without which nothing would lead to a Service. */
+function callsTo(services) {
+  const ids = new Set(services.map((each) => each.id));
+  const all = state.mesh.calls.map(([source, target], index) => ({ source, target, rate: state.rates?.calls[index] ?? null }))
+    .filter((call) => ids.has(call.target) && (ids.has(call.source) || state.mesh.entries.some((each) => each.id === call.source)));
+  const busy = new Set(all.filter((call) => call.rate).map((call) => call.target));
+  return all.filter((call) => call.rate || !busy.has(call.target));
+}
+
+// -- nodes -------------------------------------------------------------------------------
+
+function entryNode(entry) {
+  const requests = state.rates?.entries[entry.id] ?? null;
+  const kind = entry.id.startsWith("Gateway/") ? "Gateway" : entry.addresses[0] ?? "applications here";
+  return {
+    id: entry.id, label: labelOf(entry.id), secure: entry.secure, level: requests ? levelOfRequests(requests) : "idle",
+    text: requests ? textOf(requests) : kind, kind: "entry",
+  };
+}
+
+function serviceNode(service) {
+  return {
+    id: service.id, label: labelOf(service.id), secure: service.secure, level: service.level, kind: "service",
+    text: textOf(service.requests, service.connections) || readiness(service),
+    href: `#/services/${encodeURIComponent(service.id)}`,
+  };
+}
+
+function endpointNodes(service, most) {
+  const href = `#/services/${encodeURIComponent(service.id)}`;
+  const shown = service.endpoints.slice(0, service.endpoints.length > most ? most - 1 : most);
+  const nodes = shown.map((each) => ({
+    id: `${service.id} ${each.key}`, label: each.name || each.id, secure: each.secure && service.secure, kind: "endpoint", href,
+    level: each.usable && each.requests ? levelOfRequests(each.requests) : levelOfEndpoint(each),
+    text: each.usable ? shortText(each) || each.id : each.reason || each.status,
+  }));
+  const hidden = service.endpoints.slice(shown.length);
+  if (hidden.length) {
+    const bad = hidden.filter((each) => !each.usable).length;
+    nodes.push({
+      id: `${service.id} more`, label: `${format.count(hidden.length)} more`, level: bad ? "warn" : "good", kind: "endpoint", href,
+      text: bad ? `${format.count(bad)} not ready` : "all ready",
+    });
+  }
+  return nodes;
+}
+
+function textOf(requests, connections) {
+  if (requests) return `${format.rate(requests[0])}/s · ${format.share(requests[1])} · ${format.latency(requests[3])}`;
+  if (connections) return `${connections[0]} open · ${format.bytes(connections[3] + connections[4])}/s`;
+  return "";
+}
+
+/** What matters most of an endpoint: how many fail, if any do, or how long it takes. */
+function shortText({ requests, connections }) {
+  if (!requests) return textOf(null, connections);
+  return `${format.rate(requests[0])}/s · ${requests[1] < 1 ? format.share(requests[1]) : format.latency(requests[3])}`;
+}
+
+// -- places ------------------------------------------------------------------------------
+
+/** Each Service beside its endpoints, and whoever calls them in their middle: few lines cross, and none goes through a node. */
+function layOut({ entries, services, calls, width, narrow }) {
+  const byId = new Map(services.map((each) => [each.id, each]));
+  const targets = (id) => calls.filter((call) => call.source === id && byId.has(call.target)).map((call) => call.target);
+  const routed = new Set(services.flatMap((each) => targets(each.id)));
+  const most = services.length > 2 ? ENDPOINTS : 3 * ENDPOINTS;
+  const rowHeight = narrow ? 40 : 34;
+  const middles = new Map();
+  const placed = []; // { node, column, top, height }
+  let bottom = 0;
+
+  const place = (service, column) => {
+    const rows = endpointNodes(service, most);
+    const own = [];
+    middles.set(service.id, null); // under way: routes may go in circles
+    rows.forEach((node, index) => {
+      placed.push({ node, column: "last", top: bottom, height: rowHeight });
+      own.push(bottom + rowHeight / 2);
+      bottom += rowHeight + (index < rows.length - 1 ? GAP : 0);
+    });
+    if (rows.length === 1) bottom += HEIGHT - rowHeight;
+    if (rows.length) bottom += BREAK;
+    for (const target of targets(service.id)) {
+      if (!middles.has(target)) place(byId.get(target), Math.min(column + 1, COLUMNS - 1));
+      if (middles.get(target) !== null) own.push(middles.get(target));
+    }
+    if (!own.length) {
+      own.push(bottom + HEIGHT / 2);
+      bottom += HEIGHT + BREAK;
+    }
+    const middle = Math.max(HEIGHT / 2, own.reduce((sum, each) => sum + each, 0) / own.length);
+    middles.set(service.id, middle);
+    placed.push({ node: serviceNode(service), column, top: middle - HEIGHT / 2, height: HEIGHT });
+  };
+  services.filter((each) => !routed.has(each.id)).forEach((each) => place(each, 0));
+  services.filter((each) => !middles.has(each.id)).forEach((each) => place(each, 0));
+
+  let free = 0;
+  const wanted = entries.map((node) => ({ node, middle: mean(targets(node.id).map((each) => middles.get(each)), bottom / 2) }));
+  for (const { node, middle } of wanted.sort((one, other) => one.middle - other.middle)) {
+    const top = Math.max(free, middle - HEIGHT / 2);
+    placed.push({ node, column: "first", top, height: HEIGHT });
+    free = top + HEIGHT + BREAK;
+  }
+  return atColumns(placed, width, narrow);
+}
+
+const mean = (values, otherwise) => (values.length ? values.reduce((sum, each) => sum + each, 0) / values.length : otherwise);
+
+function atColumns(placed, width, narrow) {
+  const names = ["first", ...Array(COLUMNS).keys(), "last"].filter((name) => placed.some((each) => each.column === name));
+  const gap = narrow ? 18 : 56;
+  const nodeWidth = Math.max(NARROWEST, Math.min(240, (width - gap * (names.length - 1)) / names.length));
+  const room = Math.max(width, names.length * (nodeWidth + gap) - gap);
+  const step = names.length > 1 ? (room - nodeWidth) / (names.length - 1) : 0;
+  const nodes = new Map(placed.map(({ node, column, top, height }) => [node.id, { node, top, height, left: names.indexOf(column) * step }]));
+  return { nodes, nodeWidth, width: room, height: Math.max(...placed.map((each) => each.top + each.height)) };
+}
+
+// -- lines -------------------------------------------------------------------------------
+
+function lineOfCall(call, services) {
+  const target = services.find((each) => each.id === call.target);
+  const busy = call.rate?.[0] ?? (target.requests ? 0 : target.connections?.[0] ?? 0);
+  return {
+    from: call.source, to: call.target, busy, secure: "",
+    level: call.rate ? levelOfRequests(call.rate) : busy ? "good" : "idle",
+  };
+}
+
+function linesToEndpoints(services, nodes) {
+  return services.flatMap((service) => service.endpoints.map((each) => {
+    const id = `${service.id} ${each.key}`;
+    const busy = each.requests?.[0] ?? each.connections?.[0] ?? 0;
+    return nodes.has(id) && {
+      from: service.id, to: id, busy, secure: each.secure ? service.secure : "",
+      level: each.usable ? (each.requests ? levelOfRequests(each.requests) : busy ? "good" : "idle") : "gone",
+    };
+  }).filter(Boolean)).concat(services.map((service) => {
+    const id = `${service.id} more`;
+    return nodes.has(id) && { from: service.id, to: id, busy: 0, secure: "", level: "idle" };
+  }).filter(Boolean));
+}
+
+function curve(from, to, nodeWidth) {
+  const [x1, y1] = [from.left + nodeWidth, from.top + from.height / 2];
+  const [x2, y2] = [to.left, to.top + to.height / 2];
+  const bend = Math.max(12, (x2 - x1) / 2);
+  return { path: `M${x1} ${y1}C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`, x: (x1 + x2) / 2, y: (y1 + y2) / 2 };
+}
+
+function draw(places, lines, narrow) {
+  const { nodes, nodeWidth, width, height } = places;
+  const known = lines.filter((line) => nodes.has(line.from) && nodes.has(line.to));
+  return h("div", { class: `graph${narrow ? " narrow" : ""}`, style: { height: `${height}px`, width: `${width}px` } },
+    h("svg", { class: "lines", width, height, viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" },
+      known.map((line) => drawLine(line, nodes.get(line.from), nodes.get(line.to), nodeWidth))),
+    [...nodes.values()].map((place) => nodeAt(place, nodeWidth)));
+}
+
+function drawLine(line, from, to, nodeWidth) {
+  const { path, x, y } = curve(from, to, nodeWidth);
+  const thickness = (1.2 + Math.min(4, Math.log10(1 + line.busy) * 1.3)).toFixed(1);
+  const pace = line.busy >= 100 ? "fast" : line.busy >= 5 ? "steady" : "slow";
+  return h("g", { class: `line ${line.level}`, key: `${line.from}>${line.to}` },
+    h("path", { d: path, "stroke-width": thickness }),
+    line.busy > 0 && line.level !== "gone" && h("path", { class: `flow ${pace}`, d: path, "stroke-width": thickness }),
+    line.secure && h("g", { class: "seal", transform: `translate(${x} ${y})` },
+      h("circle", { r: 9 }), h("g", { transform: "translate(-5.4 -5.9) scale(.68)" }, icon("lock").children)));
+}
+
+function nodeAt({ node, left, top, height }, nodeWidth) {
+  const style = { left: `${left}px`, top: `${top}px`, width: `${nodeWidth}px`, height: `${height}px` };
+  return h(node.href ? "a" : "div", { class: `node ${node.kind} ${node.level}`, href: node.href, key: node.id, style, title: `${node.label}: ${node.text}` },
+    h("span", { class: "node-name" }, dot(node.level), h("span", { class: "cut" }, node.label), lock(node.secure)),
+    h("span", { class: "node-text cut" }, node.text));
+}
