@@ -8,7 +8,7 @@ export MESHPROXY_COMPILE := 0
 # Passed on to pytest (make test ARGS="-k reload") or to the benchmark (make bench ARGS=--quick).
 ARGS ?=
 
-.PHONY: help demo test test-compiled compiled pure lint reference bench clean
+.PHONY: help demo test test-compiled compiled pure lint reference dist bench clean
 
 help:
 	@echo "make demo   three small servers behind one Service, to play with"
@@ -18,6 +18,7 @@ help:
 	@echo "make pure           back to the Python source"
 	@echo "make lint   ruff, mypy, import-linter"
 	@echo "make reference  writes docs/reference.md anew, after a change of meshproxy/resources"
+	@echo "make dist   a source distribution and a wheel, not compiled, in dist"
 	@echo "make bench  beside HAProxy, nginx, Envoy and Traefik (those that are installed); ARGS=l4, l7 or tls for one of them"
 	@echo "make clean  remove .venv, caches and results"
 
@@ -48,6 +49,9 @@ lint: $(INSTALLED)
 
 reference: $(INSTALLED)
 	$(BIN)/python -m meshproxy.cli.reference > docs/reference.md
+
+dist: $(INSTALLED)
+	$(BIN)/python -m build --no-isolation
 
 bench: $(BENCH_INSTALLED)
 	$(BIN)/python -m benchmarks $(ARGS)
