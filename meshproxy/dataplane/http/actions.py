@@ -47,8 +47,8 @@ class BackendAction:
     """
 
     __slots__ = (
-        "cluster", "cors", "counters", "edited", "mirrors", "problem", "redirect", "request_edits", "response_edits",
-        "rewrite",
+        "answers", "cluster", "cors", "counters", "edited", "mirrors", "problem", "redirect", "request_edits",
+        "response_edits", "rewrite",
     )  # fmt: skip
 
     def __init__(
@@ -62,6 +62,8 @@ class BackendAction:
         self.rewrite: Rewrite | None = own.rewrite or rule.rewrite
         cors = own.cors or rule.cors
         self.cors = CORSPolicy(cors) if cors is not None else None
+        self.answers = own.cors is not None or own.redirect is not None
+        """Whether it may answer requests itself that its rule does not."""
         self.request_edits = edits(rule.request_headers, own.request_headers)
         taken = edits(_CORS_FIELDS) if cors is not None else ()
         self.response_edits: tuple[HeaderEdit, ...] = taken + edits(rule.response_headers, own.response_headers)

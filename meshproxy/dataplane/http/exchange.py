@@ -15,12 +15,12 @@ from meshproxy.aio.timer_wheel import Timer
 from meshproxy.dataplane.cluster import Cluster
 from meshproxy.dataplane.http import access, forwarding
 from meshproxy.dataplane.http.actions import BackendAction, RuleAction
+from meshproxy.dataplane.http.answers import own_answer, readable_fields
 from meshproxy.dataplane.http.attempt import Attempt, AttemptOwner
 from meshproxy.dataplane.http.limits import Refusal, forbidden, refused
 from meshproxy.dataplane.http.local_replies import local_reply
 from meshproxy.dataplane.http.mirror import mirror_request
 from meshproxy.dataplane.http.preference import Preference
-from meshproxy.dataplane.http.redirects import redirect_fields
 from meshproxy.dataplane.http.request_body import KeptBody
 from meshproxy.dataplane.http.responding import ResponseWriter, ends_with_connection
 from meshproxy.dataplane.http.retries import Retries
@@ -29,7 +29,6 @@ from meshproxy.dataplane.http.upstream_connection import Bytes
 from meshproxy.protocols.http1.request import RequestHead
 from meshproxy.protocols.http1.response import ResponseHead
 from meshproxy.routing.paths import normalize_path
-from meshproxy.snapshot.routes import Redirect
 
 if TYPE_CHECKING:
     from meshproxy.dataplane.http.downstream import Downstream
@@ -113,7 +112,7 @@ class Exchange(AttemptOwner):
 
     def _follow(self, rule: RuleAction, head: RequestHead) -> None:
         """Do what the rule says."""
-        if rule.answers and self._is_answered(rule, head):
+        if rule.answers and self._is_answered(rule):
             return
         if rule.persistence is not None:
             self.preference.token = rule.persistence.token_of(head, self.client.wall())
@@ -125,25 +124,15 @@ class Exchange(AttemptOwner):
             self.reply(500, "NC", problem)
             return
         self.cluster = backend.cluster
-        if backend.redirect is not None:
-            self._redirect(rule, backend.redirect)
-        else:
+        if not backend.answers or not self._is_answered(backend):
             self._enter(rule, backend, backend.cluster)
 
-    def _is_answered(self, rule: RuleAction, head: RequestHead) -> bool:
-        """Whether the rule itself is the answer: to a preflight, or a redirect."""
-        fields = rule.cors.preflight(head) if rule.cors is not None else None
-        if fields is not None:
-            self.reply(204, "", "", fields=fields)
-        elif rule.redirect is not None:
-            self._redirect(rule, rule.redirect)
-        else:
-            return False
-        return True
-
-    def _redirect(self, rule: RuleAction, redirect: Redirect) -> None:
-        fields = redirect_fields(redirect, rule.response_edits, self.head, self._prefix, self.client.here)
-        self.reply(redirect.status, "", "", fields=fields)
+    def _is_answered(self, action: RuleAction | BackendAction) -> bool:
+        """Whether a rule, or its backend, itself is the answer: to a preflight, or a redirect."""
+        answer = own_answer(action, self.head, self._prefix, self.client.here)
+        if answer is not None:
+            self.reply(answer.status, "", "", fields=answer.fields)
+        return answer is not None
 
     def _enter(self, rule: RuleAction, backend: BackendAction, cluster: Cluster) -> None:
         config = cluster.config
@@ -429,6 +418,9 @@ class Exchange(AttemptOwner):
         keep_alive = not self.head.minor and not client.closing
         text = detail if status in (400, 417) else ""
         to_head = self.head.method == b"HEAD"
+        action = self._backend or self.rule
+        if action is not None and action.cors is not None:
+            fields += readable_fields(action.cors, self.head, status)
         client.write(
             local_reply(status, text=text, fields=fields, to_head=to_head, close=client.closing, keep_alive=keep_alive)
         )

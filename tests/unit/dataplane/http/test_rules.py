@@ -177,6 +177,45 @@ async def test_cors(plane: HTTPPlane, make_origin: MakeOrigin) -> None:
     assert b"access-control-allow-origin" not in (await client.get(b"/", b"Origin: https://evil.example")).fields
 
 
+async def test_a_page_may_read_what_the_proxy_answers(plane: HTTPPlane, make_origin: MakeOrigin) -> None:
+    cors = CORS(allow_origins=("https://a.example",), allow_methods=("PUT",))
+    plane.route(
+        rule(name="redirect", matches=matching("/r"), filters=Filters(cors=cors, redirect=Redirect(status=308))),
+        rule(name="none", matches=matching("/n"), filters=Filters(cors=cors), backends=(Backend(problem="gone"),)),
+        origins=(await make_origin(),),
+    )
+    client = await plane.connect()
+    for path, status in ((b"/r", 308), (b"/n", 500)):
+        response = await client.get(path, b"Origin: https://a.example")
+        assert response.status == status
+        assert response.fields[b"access-control-allow-origin"] == b"https://a.example"
+        assert b"access-control-allow-origin" not in (await client.get(path, b"Origin: https://b.example")).fields
+
+
+async def test_a_backend_with_cors_answers_preflights(plane: HTTPPlane, make_origin: MakeOrigin) -> None:
+    origin = await make_origin()
+    own = Filters(cors=CORS(allow_origins=("https://a.example",), allow_methods=("PUT",)))
+    plane.route(rule(backends=(Backend(cluster="c0", filters=own),)), origins=(origin,))
+    client = await plane.connect()
+    response = await client.ask(
+        b"OPTIONS / HTTP/1.1\r\nHost: s\r\nOrigin: https://a.example\r\nAccess-Control-Request-Method: PUT\r\n\r\n"
+    )
+    assert response.status == 204
+    assert response.fields[b"access-control-allow-methods"] == b"PUT"
+    assert response.head.lower().count(b"access-control-allow-origin") == 1
+    assert not origin.requests
+    assert (await client.get()).status == 200
+
+
+async def test_a_backend_redirects_with_its_own_edits(plane: HTTPPlane, make_origin: MakeOrigin) -> None:
+    edit = HeaderMutation(set=(("X-Why", "moved"),))
+    own = Filters(redirect=Redirect(hostname="other"), response_headers=edit)
+    plane.route(rule(backends=(Backend(cluster="c0", filters=own),)), origins=(await make_origin(),))
+    response = await (await plane.connect()).get()
+    assert response.status == 302
+    assert response.fields[b"x-why"] == b"moved"
+
+
 @pytest.mark.parametrize("kind", PersistenceKind)
 async def test_a_session_stays_where_it_began(plane: HTTPPlane, make_origin: MakeOrigin, kind: PersistenceKind) -> None:
     origins = tuple([await make_origin(named(b"%d" % number)) for number in range(4)])
