@@ -11,7 +11,7 @@ ARGS ?=
 .PHONY: help demo test test-compiled compiled pure lint reference dist bench clean
 
 help:
-	@echo "make demo   three small servers behind one Service, to play with"
+	@echo "make demo   three small servers behind one Service, and a live dashboard"
 	@echo "make test   every test"
 	@echo "make compiled       build the data plane's hot modules in place with mypyc (needs a C compiler; a minute or two)"
 	@echo "make test-compiled  the data plane's tests against that build"

@@ -73,10 +73,13 @@ Try, in another terminal:
   kill -9 {stage.pid_of(VICTIM)}; curl http://{stage.service}/
   meshproxy describe service backend{option}
   meshproxy status{option}
+  meshproxy top{option}
   curl http://{stage.admin}/metrics
 
 The manifests are in {stage.manifest}: change them, and the proxy follows.
 A few requests a second are sent meanwhile. Ctrl-C ends the demo.
+
+The live dashboard is at http://{stage.admin}/
 """
     )
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "get": "List services, endpoints, workloads, routes, listeners, clusters, certificates …",
     "describe": "Show one thing in detail.",
     "status": "Show how the running proxy does.",
+    "top": "Show live what Services do, as the dashboard does.",
     "ca": "Run a certificate authority for mutual TLS.",
     "dns": "Ask the running proxy's DNS server for a name, and explain its answer.",
     "drain": "Stop the running proxy gracefully.",
