@@ -100,7 +100,7 @@ def _print_listeners(listeners: list[Row]) -> None:
 
 def _print_endpoints(endpoints: list[Row]) -> None:
     click.echo("\nEndpoints:")
-    total = sum(each["connections"] for each in endpoints)
+    shares = _shares(endpoints)
     rows = [
         (
             each["name"],
@@ -109,16 +109,28 @@ def _print_endpoints(endpoints: list[Row]) -> None:
             format_age(each["age"]),
             each["weight"],
             each["active"],
-            f"{100 * each['connections'] / total:.1f}%" if total else "-",
+            format_share(share) if share is not None else "-",
             each["requests"]["total"],
             format_share(each["requests"]["errors"]),
             format_latency(each["requests"]["p99"]),
             each["reason"] or "-",
         )
-        for each in endpoints
+        for each, share in zip(endpoints, shares, strict=True)
     ]
     heads = ("NAME", "ADDRESS", "STATUS", "SINCE", "WEIGHT", "ACTIVE", "SHARE", "REQUESTS", "ERRORS", "P99", "REASON")
     _print_indented(format_table(heads, rows) if rows else "")
+
+
+def _shares(endpoints: list[Row]) -> list[float | None]:
+    """What each had of the requests, or of the connections where there were none; None where nobody had anything.
+
+    Connections that carry requests say little: one may have a single request, and another thousands.
+    """
+    counts = [each["requests"]["total"] for each in endpoints]
+    if not any(counts):
+        counts = [each["connections"] for each in endpoints]
+    total = sum(counts)
+    return [count / total if total else None for count in counts]
 
 
 def _print_rule(rule: Row) -> None:
