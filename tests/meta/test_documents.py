@@ -83,7 +83,7 @@ def test_relative_links_lead_somewhere(path: Path) -> None:
     assert [link for link in links if not (path.parent / link).exists()] == []
 
 
-def test_every_document_is_reached_from_the_readme() -> None:
+def test_every_document_and_example_is_reached_from_the_readme() -> None:
     linked = set(_LINK.findall((ROOT / "README.md").read_text()))
-    documents = {relative(path) for path in (ROOT / "docs").glob("*.md")}
+    documents = {relative(path) for path in (*ROOT.glob("docs/*.md"), *ROOT.glob("examples/*/README.md"))}
     assert documents <= linked
