@@ -89,7 +89,7 @@ class RuleAction:
     """One rule. `counters` count what it answers itself; each backend has its own."""
 
     __slots__ = (
-        "_backends", "_bounds", "answers", "authorization", "backend_timeout", "cors", "counters", "name",
+        "_backends", "_bounds", "_known", "answers", "authorization", "backend_timeout", "cors", "counters", "name",
         "persistence", "redirect", "request_timeout", "response_edits", "retry", "sole", "trace_sampling",
     )  # fmt: skip
 
@@ -108,10 +108,15 @@ class RuleAction:
         self.backend_timeout = rule.backend_timeout
         self.retry = rule.retry
         self.persistence = Persistence(rule.session_persistence) if rule.session_persistence is not None else None
-        weighted = [each for each in rule.backends if each.weight]
-        self._backends = [BackendAction(each, rule.filters, clusters, counters(each.name)) for each in weighted]
-        self._bounds = list(accumulate(each.weight for each in weighted))
-        self.sole = self._backends[0] if len(weighted) == 1 else None
+        self._known = [
+            (each.weight, BackendAction(each, rule.filters, clusters, counters(each.name)))
+            for each in rule.backends
+            if each.weight or self.persistence is not None
+        ]
+        """By weight, those that sessions may have begun at included."""
+        self._backends = [action for weight, action in self._known if weight]
+        self._bounds = list(accumulate(weight for weight, _ in self._known if weight))
+        self.sole = self._backends[0] if len(self._backends) == 1 else None
 
     def choose(self, random: Callable[[], float]) -> BackendAction | None:
         """A backend, each as often as its weight says; None where there is none with a weight."""
@@ -122,8 +127,8 @@ class RuleAction:
         return self._backends[bisect_right(self._bounds, random() * self._bounds[-1])]
 
     def backend_with(self, token: str) -> BackendAction | None:
-        """The backend that has the endpoint which `token` means."""
-        for backend in self._backends:
+        """The backend that has the endpoint which `token` means, whatever its weight is by now (GEP-1619)."""
+        for _, backend in self._known:
             if backend.cluster is not None and backend.cluster.pool.upstream_by_token(token) is not None:
                 return backend
         return None

@@ -216,6 +216,27 @@ async def test_a_backend_redirects_with_its_own_edits(plane: HTTPPlane, make_ori
     assert response.fields[b"x-why"] == b"moved"
 
 
+async def test_a_session_goes_on_where_nothing_new_goes(plane: HTTPPlane, make_origin: MakeOrigin) -> None:
+    origins = (await make_origin(named(b"0")), await make_origin(named(b"1")))
+    persistence = SessionPersistence(name="x-session", kind=PersistenceKind.HEADER)
+
+    def route(*weights: int) -> None:
+        backends = tuple(Backend(cluster=f"c{number}", weight=weight) for number, weight in enumerate(weights))
+        plane.route(rule(backends=backends, session_persistence=persistence), origins=origins)
+
+    route(1, 0)
+    client = await plane.connect()
+    first = await client.get()
+    assert first.body == b"0"
+    shown = b"X-Session: " + first.fields[b"x-session"]
+    for weights in ((0, 1), (0, 0)):
+        route(*weights)
+        assert (await client.get(b"/", shown)).body == b"0"
+    assert (await client.get()).status == 500
+    route(0, 1)
+    assert (await client.get()).body == b"1"
+
+
 @pytest.mark.parametrize("kind", PersistenceKind)
 async def test_a_session_stays_where_it_began(plane: HTTPPlane, make_origin: MakeOrigin, kind: PersistenceKind) -> None:
     origins = tuple([await make_origin(named(b"%d" % number)) for number in range(4)])
