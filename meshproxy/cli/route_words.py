@@ -156,7 +156,7 @@ def _mutation(mutation: HeaderMutation) -> str:
 
 def _policy_lines(rule: Rule) -> Iterator[str]:
     timeouts = (("request", rule.request_timeout), ("each try", rule.backend_timeout))
-    words = [f"{what} {seconds:g}s" for what, seconds in timeouts if seconds is not None]
+    words = [f"{what} {seconds:g}s" if seconds else f"{what} none" for what, seconds in timeouts if seconds is not None]
     if words:
         yield _label("timeouts", ", ".join(words))
     retry = rule.retry

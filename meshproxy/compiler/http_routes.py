@@ -74,8 +74,8 @@ class HTTPRouteRules:
                 self._backend(route, ref, f"{field}.backendRefs[{number}]", with_grants)
                 for number, ref in enumerate(rule.backend_refs)
             ),
-            request_timeout=_timeout(rule.timeouts.request),
-            backend_timeout=_timeout(rule.timeouts.backend_request),
+            request_timeout=_seconds(rule.timeouts.request),
+            backend_timeout=_seconds(rule.timeouts.backend_request),
             retry=_retry(rule.retry, _timeout(rule.timeouts.backend_request)),
             session_persistence=_persistence(rule.session_persistence, name),
             trace_sampling=rule.tracing.sample_percent / 100 if rule.tracing is not None else None,
@@ -129,6 +129,11 @@ def _values(matches: Iterable[resources.HTTPValueMatch], *, fold: bool = False) 
         regex = match.type is MatchType.REGULAR_EXPRESSION
         firsts.setdefault(name, ValueMatch(name=name, value=match.value, regex=regex))
     return tuple(firsts.values())
+
+
+def _seconds(duration: Duration | None) -> float | None:
+    """``0s`` stays 0: it says that there is no timeout, whatever the backend's policy has."""
+    return None if duration is None else float(duration)
 
 
 def _timeout(duration: Duration | None) -> float | None:

@@ -33,10 +33,9 @@ def shares(backends: tuple[Backend, ...]) -> tuple[float, ...]:
 
 def describe_limits(rule: Rule) -> Iterator[str]:
     """``request timeout 10s``, ``2 retries on connect failure, 503``, ``sessions by cookie sid``."""
-    if rule.request_timeout is not None:
-        yield f"request timeout {rule.request_timeout:g}s"
-    if rule.backend_timeout is not None:
-        yield f"backend timeout {rule.backend_timeout:g}s"
+    for what, seconds in (("request", rule.request_timeout), ("backend", rule.backend_timeout)):
+        if seconds is not None:
+            yield f"{what} timeout {seconds:g}s" if seconds else f"no {what} timeout"
     if rule.retry is not None:
         yield _retry(rule.retry)
     if rule.session_persistence is not None:

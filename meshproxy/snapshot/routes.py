@@ -187,7 +187,8 @@ class Rule(Value, frozen=True, kw_only=True):
     route and rule name (or the rule's index). `route` is the resource: ``HTTPRoute/shop/cart``. No `backends`,
     or none with a weight, answers 500 unless a filter redirects. `hostnames` empty is any; with
     `single_label_wildcards` a ``*`` in them stands for exactly one label, as in an Ingress. `authorization` names
-    one that counts in place of the listener's. `trace_sampling`, 0 to 1, counts in place of `Tracing.sampling`.
+    one that counts in place of the listener's. A timeout of 0 is none, whatever the cluster has. `trace_sampling`,
+    0 to 1, counts in place of `Tracing.sampling`.
     """
 
     name: str

@@ -141,7 +141,7 @@ class Exchange(AttemptOwner):
         self.preference.hash(cluster, self.head, self.request_id)
         self._retries.begin(rule.retry or config.retry, self.head.method)
         timeout = rule.request_timeout if rule.request_timeout is not None else config.request_timeout
-        self._timeouts.request_due = self.started + timeout if timeout is not None else inf
+        self._timeouts.request_due = self.started + timeout if timeout else inf
         self._timeouts.limit_idleness(self.client.frontend.stream_idle_timeout, self.started)
         if backend.mirrors and self.body.complete:
             mirror_request(self, backend)
@@ -183,7 +183,7 @@ class Exchange(AttemptOwner):
         self.endpoint = upstream.key
         attempt.begin(cluster, upstream, now)
         timeout = rule.backend_timeout if rule.backend_timeout is not None else self._retries.per_try_timeout
-        self._timeouts.try_due = now + timeout if timeout is not None else inf
+        self._timeouts.try_due = now + timeout if timeout else inf
         self._set_deadline(now)
         if not attempt.find_connection(self._retries.may_resend(self.head.length)) and attempt.active:
             self.client.deadline.set(min(now + cluster.config.connect_timeout, self._timeouts.next_due(now)))

@@ -181,6 +181,20 @@ async def test_a_slow_upstream_is_a_504(plane: HTTPPlane, make_origin: MakeOrigi
     assert flags(plane) == {"UT": 1}
 
 
+async def test_a_rule_may_have_no_timeouts_where_the_policy_has(plane: HTTPPlane, make_origin: MakeOrigin) -> None:
+    async def slow(_: Received) -> bytes | None:
+        await asyncio.sleep(0.3)
+        return OK
+
+    origin = await make_origin(slow)
+    policy = RetryPolicy(conditions=(RetryCondition.TIMEOUT,), per_try_timeout=0.1)
+    cluster = Cluster(name="c0", service="default/s", request_timeout=0.1, retry=policy)
+    plane.route(rule(request_timeout=0.0, backend_timeout=0.0), origins=(origin,), clusters=(cluster,))
+    client = await plane.connect()
+    assert (await client.get()).status == 200
+    assert len(origin.requests) == 1
+
+
 async def test_a_try_that_takes_too_long_is_retried(plane: HTTPPlane, make_origin: MakeOrigin) -> None:
     async def slow_once(_: Received) -> bytes | None:
         if len(origin.requests) == 1:
