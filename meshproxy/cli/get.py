@@ -236,7 +236,7 @@ def command(
     all_namespaces = all_namespaces and kind not in NOT_NAMESPACED
     wanted = None if all_namespaces or kind in NOT_NAMESPACED else namespace or "default"
     rows = [_with_namespace(row) for row in client.get(kind)]
-    rows = [row for row in rows if wanted in (None, row["namespace"])]
+    rows = [row for row in rows if wanted is None or row["namespace"] in (wanted, "")]  # the mesh port is in none
     if name is not None:
         rows = named(rows, kind, name)
     if output in ("json", "yaml"):

@@ -42,7 +42,9 @@ async def test_mtls(make_proxy_process: MakeProxy, tmp_path: Path, monkeypatch: 
         assert (await output_of(*CURL, *refused[2:], *STATUS)).split() == ["403"]
         assert (await output_of(*CURL, *guest[1:], *STATUS)).split() == ["403"]
         metrics = await cart.text("/metrics")
+        _, listeners = await web.meshproxy("get", "listeners")
     assert 'tls_handshakes_total{namespace="default",service="web",port="http",kind="full"}' in metrics
+    assert "127.0.8.1:15443" in listeners
 
 
 async def test_edge_tls(proxy: ProxyProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
