@@ -63,10 +63,7 @@ class TimerWheel:
 
     def schedule(self, delay: float, callback: Callable[[], None]) -> Timer:
         """Call `callback` `delay` seconds from now, at most a tick later."""
-        now = self._clock()
-        if self._wake_up is None:
-            self._done = max(self._done, self._ticks_at(now))
-        due = max(self._ticks_at(now + delay), self._done) + 1
+        due = max(self._ticks_at(self._clock() + delay), self._done) + 1
         slot = self._slots[due % SLOTS]
         timer = Timer(due, callback, slot)
         slot[timer] = None
@@ -110,10 +107,11 @@ class TimerWheel:
         self._wake_up = self._loop.call_at(tick * self._tick, self._woken)
 
     def _woken(self) -> None:
-        self._wake_up = None
+        """Fire, then look once for the next wake-up: what a callback schedules is rarely what is due first."""
+        self._wake_up_tick = self._done  # before every timer's: `schedule` leaves the wake-up alone
         self.advance(self._clock())
-        if self._wake_up is None:
-            self._set_wake_up()
+        self._wake_up = None
+        self._set_wake_up()
 
 
 def _due(timer: Timer) -> int:
