@@ -54,7 +54,7 @@ class Mesh:
     async def workloads(self) -> list[dict[str, Any]]:
         """Those of this test."""
         rows = await self.proxy.get("/api/v1/workloads")
-        return [row for row in rows if row["labels"].get("meshproxy.dev/service") == self.service]
+        return [row for row in rows if row.get("labels", {}).get("meshproxy.dev/service") == self.service]
 
     async def ready(self, count: int) -> bool:
         usable = [row for row in await self.workloads() if row.get("ready", True) and not row.get("terminating")]

@@ -73,7 +73,7 @@ class ConsulServer:
     # -- life ----------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Return once it has a leader and knows its own node."""
+        """Return once it has a leader, knows its own node, and its CA has a root where it has a CA."""
         self._directory.mkdir(exist_ok=True)
         config = self._directory / "agent.json"
         config.write_text(json.dumps(self.settings))
@@ -120,8 +120,14 @@ class ConsulServer:
             status, nodes = self.request("GET", "/v1/catalog/nodes?wait=200ms&index=1", token=self._master())
         except OSError:
             return False
-        # One that has no peers to elect with is up as far as it can be.
-        return (status == 200 and bool(json.loads(nodes))) or (status == 500 and not self.settings["bootstrap"])
+        if status == 500:
+            return not self.settings["bootstrap"]  # one that has no peers to elect with is up as far as it can be
+        return status == 200 and bool(json.loads(nodes)) and self._has_root()
+
+    def _has_root(self) -> bool:
+        if "connect" not in self.settings:
+            return True
+        return self.request("GET", "/v1/agent/connect/ca/roots", token=self._master())[0] == 200
 
     def _master(self) -> str:
         token: str = self.settings.get("acl", {}).get("tokens", {}).get("master", "")

@@ -15,11 +15,11 @@ EDGE = CA.issue(dns=["shop.example.com", "10.0.0.1"], starts_in=0, lasts=20 * HO
 
 
 class Listing:
-    """An inventory of what a test lists."""
+    """An inventory of what a test lists, looked at from when `WEB` begins."""
 
     def __init__(self, *listed: Listed) -> None:
         self.listed = list(listed)
-        self.clock = FakeWallClock()
+        self.clock = FakeWallClock(WEB.certificate.not_valid_before_utc.timestamp())
         self.events: list[Event] = []
         self.inventory = CertificateInventory(lambda: self.listed, self.clock, self.events.append)
 
