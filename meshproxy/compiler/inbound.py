@@ -18,6 +18,7 @@ from meshproxy.resources.inbound import Inbound, InboundMode, InboundService
 from meshproxy.resources.service import ServicePort
 from meshproxy.snapshot.http import HTTPListener
 from meshproxy.snapshot.model import (
+    NO_SERVER_NAME,
     Assignment,
     Cluster,
     Endpoint,
@@ -29,6 +30,7 @@ from meshproxy.snapshot.model import (
 )
 from meshproxy.snapshot.tls import IDENTITY, ClientCertificates, ServerTLS
 
+CONSUL_NAMES = "*.consul"
 OWNER = "Inbound"
 """The `Listener.service` of the mesh port."""
 
@@ -153,7 +155,9 @@ class _LocalPort:
 
 def _server_names(ports: Sequence[_LocalPort]) -> Iterator[tuple[str, ...]]:
     """By which each is meant: its Service and port; and, where that is nobody else's, its port with any other Service
-    (a workload may be an endpoint of several), and, for clients without a sidecar, its Service alone."""
+    (a workload may be an endpoint of several), and, for clients without a sidecar, its Service alone. The only one is
+    also meant by Consul's Connect proxies, which name nobody, or their own names for services (its ``ServiceSNI``)."""
+    only = (NO_SERVER_NAME, CONSUL_NAMES) if len(ports) == 1 else ()
     services = Counter(each.key for each in ports)
     taken: set[int] = set()
     for each in ports:
@@ -163,7 +167,7 @@ def _server_names(ports: Sequence[_LocalPort]) -> Iterator[tuple[str, ...]]:
             names.append(any_service_name(each.number))
         if services[each.key] == 1:
             names.append(service_name(each.key))
-        yield tuple(names)
+        yield (*names, *only)
 
 
 def _port_of(service: Service, number: int) -> ServicePort | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from meshproxy.snapshot.model import NO_SERVER_NAME
+
 if TYPE_CHECKING:
     from meshproxy.dataplane.chains import Chain
 
@@ -32,7 +34,7 @@ class ChainSet:
 
     def find(self, server_name: str) -> Chain | None:
         """The most specific: exact, then the longest wildcard, then a beginning, then the one for everything else."""
-        found = self._exact.get(server_name)
+        found = self._exact.get(server_name or NO_SERVER_NAME)
         if found is not None:
             return found
         at = server_name.find(".")

@@ -8,9 +8,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from meshproxy.admin.view import RegistrationStatus
+from meshproxy.aio.watch import Watch
 from meshproxy.base.events import EventSink
+from meshproxy.base.spiffe import SpiffeId
 from meshproxy.resources.proxy import ProxySpec
 from meshproxy.runtime.sources import CONSUL_TOKEN
+from meshproxy.snapshot.identity import Identity
 
 if TYPE_CHECKING:
     from meshproxy.registry.consul.registrations import Registrations
@@ -19,18 +22,25 @@ if TYPE_CHECKING:
 class LocalServices:
     """Owns the registrations; Consul's libraries are imported with the first of them."""
 
-    def __init__(self, random: Callable[[], float], on_event: EventSink) -> None:
+    def __init__(self, identity: Watch[Identity | None], random: Callable[[], float], on_event: EventSink) -> None:
+        self._identity = identity
         self._random = random
         self._on_event = on_event
         self._registrations: Registrations | None = None
+        self._spec = ProxySpec()
 
     def apply(self, spec: ProxySpec) -> None:
         """These are to be registered from now on. This process serves: others may hear of it."""
+        self._spec = spec
         if self._registrations is None and spec.register:
             self._registrations = self._make()
             self._registrations.start()
-        if self._registrations is not None:
-            self._registrations.apply(spec)
+        self._announce()
+
+    async def run(self) -> None:
+        """Say whose identity peers will find here, as it changes, until cancelled."""
+        async for _ in self._identity.updates():
+            self._announce()
 
     async def end(self) -> None:
         """Take everything out, and wait until others have heard of it."""
@@ -51,6 +61,10 @@ class LocalServices:
             for state in states
         )
 
+    def _announce(self) -> None:
+        if self._registrations is not None:
+            self._registrations.apply(self._spec, _service_account(self._spec, self._identity.value))
+
     def _make(self) -> Registrations:
         from meshproxy.registry.consul.agent import ConsulAgent
         from meshproxy.registry.consul.registrations import Registrations
@@ -59,3 +73,11 @@ class LocalServices:
         return Registrations(
             lambda source: ConsulAgent(source, token), socket.gethostname(), self._random, self._on_event
         )
+
+
+def _service_account(spec: ProxySpec, identity: Identity | None) -> str:
+    """Who is here: as the certificate says, or as it will; empty while that is not known."""
+    found = SpiffeId.parse(identity.spiffe_id).service_account if identity is not None else None
+    if found is not None:
+        return found.name
+    return (spec.identity.service_account if spec.identity is not None else None) or ""

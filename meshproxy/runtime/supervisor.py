@@ -165,6 +165,7 @@ class Supervisor:
         self._tasks.start(self._health.run(), name="health monitor")
         self._tasks.start(self._certificates.run(), name="expiry of certificates")
         self._tasks.start(self._materials.run(), name="TLS materials")
+        self._tasks.start(self._local_services.run(), name="identity of local services")
         self._tasks.start(self._retry_binds(), name="bind retries")
         self._tasks.start(self._forgetter.run(), name="counts of the past")
         self._tasks.start(self._dns.run(), name="DNS")
@@ -381,7 +382,7 @@ async def _run(options: RunOptions) -> None:
         settings = msgspec.structs.replace(snapshot.settings, **overrides)
         configure_logging(settings.log_format, settings.log_level, sys.stderr)
         identity = _identity_keeper(options, event_log)
-        local_services = LocalServices(Random().random, event_log.record)
+        local_services = LocalServices(identity.identity, Random().random, event_log.record)
         supervisor = Supervisor(
             settings, frozenset(overrides), control_plane, identity, local_services, event_log, options.dns
         )

@@ -160,13 +160,17 @@ class ListenerRole(enum.StrEnum):
     INBOUND = "Inbound"
 
 
+NO_SERVER_NAME = "(none)"
+"""In the place of a server name: no host is called so."""
+
+
 class FilterChain(Value, frozen=True, kw_only=True):
     """What becomes of the TLS connections for some server names (Envoy `listener.v3.FilterChain`).
 
-    `server_names` are exact, or begin with ``*.``, or end with ``*``; an empty one stands for every other, and for
-    clients that name none. With `tls` it is ended here, and what is inside goes by `routes`, or to `cluster`; without,
-    the bytes go as they are to one of `backends`. `checks_hosts` refuses requests for hosts that another chain serves.
-    `authorization` counts in place of the listener's.
+    `server_names` are exact, or begin with ``*.``, or end with ``*``; `NO_SERVER_NAME` stands for clients that name
+    none, and an empty one for every other, those among them. With `tls` it is ended here, and what is
+    inside goes by `routes`, or to `cluster`; without, the bytes go as they are to one of `backends`. `checks_hosts`
+    refuses requests for hosts that another chain serves. `authorization` counts in place of the listener's.
     """
 
     name: str

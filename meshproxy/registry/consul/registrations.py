@@ -10,6 +10,7 @@ from meshproxy.aio.tasks import OwnedTasks
 from meshproxy.base.backoff import Backoff
 from meshproxy.base.events import EventSink
 from meshproxy.registry.consul.agent import ConsulAgent, ConsulError
+from meshproxy.registry.consul.announcement import announced
 from meshproxy.registry.consul.registration import FIRST_RETRY, LAST_RETRY, KeptRegistration, RegistrationState
 from meshproxy.resources.proxy import ProxySpec
 from meshproxy.resources.registration import Registration
@@ -48,12 +49,17 @@ class Registrations:
     def states(self) -> tuple[RegistrationState, ...]:
         return tuple(kept.state for _, kept, _ in self._kept)
 
-    def apply(self, spec: ProxySpec) -> None:
-        """These are to be registered from now on; before `start` and after `end` it is only noted."""
+    def apply(self, spec: ProxySpec, account: str = "") -> None:
+        """These are to be registered from now on; before `start` and after `end` it is only noted.
+
+        `account` is the service account that peers in the mesh will find here, as far as it is known.
+        """
         sources = {source.called: source.consul for source in spec.sources if source.consul is not None}
         default = next(iter(sources), "")
         self._wanted = [
-            (each, source) for each in spec.register if (source := sources.get(each.source or default)) is not None
+            (announced(each, spec, account), source)
+            for each in spec.register
+            if (source := sources.get(each.source or default)) is not None
         ]
         if self._running:
             self._follow()
