@@ -26,6 +26,7 @@ function reconcile(parent, wanted) {
   for (const want of wanted) {
     const found = want.key === undefined ? next : keyed.get(want.key);
     const node = found && fits(found, want) ? found : create(want, parent);
+    keyed.delete(want.key); // of two with the same key, each is an element of its own
     update(node, want);
     if (node === next) next = next.nextSibling;
     else parent.insertBefore(node, next);

@@ -57,13 +57,18 @@ async function run() {
       await connect(attempt);
       lost("the proxy ended the connection");
     } catch (error) {
-      if (state.connection !== "unauthorized" && state.connection !== "full") lost(error.message);
+      if (state.connection !== "unauthorized" && state.connection !== "full") lost(whyOf(error));
     }
     if (state.connection === "unauthorized") break;
     await sleep(pause * (0.75 + Math.random() / 2));
     pause = Math.min(LONGEST_PAUSE, pause * 2 || 250);
   }
   attempt = null;
+}
+
+function whyOf(error) {
+  if (error.name === "AbortError") return "nothing was heard of it any more";
+  return error instanceof TypeError ? "it does not answer" : error.message; // fetch says no more
 }
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));

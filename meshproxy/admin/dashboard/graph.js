@@ -7,7 +7,7 @@ import { labelOf, levelOfEndpoint, levelOfRequests, readiness } from "./mesh.js"
 import { dot, icon, lock } from "./parts.js";
 
 const SERVICES = 14; // that are drawn; a page full of lines tells nothing
-const ENDPOINTS = 4; // of each Service, when there are several
+const ENDPOINTS = 16; // that are drawn; where there are more, those of a Service are one
 const COLUMNS = 3; // of Services: who is routed to from another is one further
 const HEIGHT = 50;
 const NARROWEST = 108; // of a node: beyond that a phone scrolls
@@ -58,14 +58,15 @@ function endpointNodes(service, most) {
   const shown = service.endpoints.slice(0, service.endpoints.length > most ? most - 1 : most);
   const nodes = shown.map((each) => ({
     id: `${service.id} ${each.key}`, label: each.name || each.id, secure: each.secure && service.secure, kind: "endpoint", href,
-    level: each.usable && each.requests ? levelOfRequests(each.requests) : levelOfEndpoint(each),
+    level: levelOfEndpoint(each),
     text: each.usable ? shortText(each) || each.id : each.reason || each.status,
   }));
   const hidden = service.endpoints.slice(shown.length);
   if (hidden.length) {
     const bad = hidden.filter((each) => !each.usable).length;
     nodes.push({
-      id: `${service.id} more`, label: `${format.count(hidden.length)} more`, level: bad ? "warn" : "good", kind: "endpoint", href,
+      id: `${service.id} more`, label: shown.length ? `${format.count(hidden.length)} more` : format.several(hidden.length, "endpoint"),
+      level: bad === service.endpoints.length ? "bad" : bad ? "warn" : "good", kind: "endpoint", href,
       text: bad ? `${format.count(bad)} not ready` : "all ready",
     });
   }
@@ -91,7 +92,7 @@ function layOut({ entries, services, calls, width, narrow }) {
   const byId = new Map(services.map((each) => [each.id, each]));
   const targets = (id) => calls.filter((call) => call.source === id && byId.has(call.target)).map((call) => call.target);
   const routed = new Set(services.flatMap((each) => targets(each.id)));
-  const most = services.length > 2 ? ENDPOINTS : 3 * ENDPOINTS;
+  const most = [12, 4].find((each) => sum(services.map(({ endpoints }) => Math.min(each, endpoints.length))) <= ENDPOINTS) ?? 1;
   const rowHeight = narrow ? 40 : 34;
   const middles = new Map();
   const placed = []; // { node, column, top, height }
@@ -102,12 +103,11 @@ function layOut({ entries, services, calls, width, narrow }) {
     const own = [];
     middles.set(service.id, null); // under way: routes may go in circles
     rows.forEach((node, index) => {
-      placed.push({ node, column: "last", top: bottom, height: rowHeight });
-      own.push(bottom + rowHeight / 2);
-      bottom += rowHeight + (index < rows.length - 1 ? GAP : 0);
+      const height = rows.length === 1 ? HEIGHT : rowHeight; // as high as its Service
+      placed.push({ node, column: "last", top: bottom + (height - rowHeight) / 2, height: rowHeight });
+      own.push(bottom + height / 2);
+      bottom += height + (index < rows.length - 1 ? GAP : BREAK);
     });
-    if (rows.length === 1) bottom += HEIGHT - rowHeight;
-    if (rows.length) bottom += BREAK;
     for (const target of targets(service.id)) {
       if (!middles.has(target)) place(byId.get(target), Math.min(column + 1, COLUMNS - 1));
       if (middles.get(target) !== null) own.push(middles.get(target));
@@ -116,7 +116,7 @@ function layOut({ entries, services, calls, width, narrow }) {
       own.push(bottom + HEIGHT / 2);
       bottom += HEIGHT + BREAK;
     }
-    const middle = Math.max(HEIGHT / 2, own.reduce((sum, each) => sum + each, 0) / own.length);
+    const middle = mean(own);
     middles.set(service.id, middle);
     placed.push({ node: serviceNode(service), column, top: middle - HEIGHT / 2, height: HEIGHT });
   };
@@ -133,7 +133,9 @@ function layOut({ entries, services, calls, width, narrow }) {
   return atColumns(placed, width, narrow);
 }
 
-const mean = (values, otherwise) => (values.length ? values.reduce((sum, each) => sum + each, 0) / values.length : otherwise);
+const sum = (values) => values.reduce((one, other) => one + other, 0);
+
+const mean = (values, otherwise) => (values.length ? sum(values) / values.length : otherwise);
 
 function atColumns(placed, width, narrow) {
   const names = ["first", ...Array(COLUMNS).keys(), "last"].filter((name) => placed.some((each) => each.column === name));
@@ -164,10 +166,15 @@ function linesToEndpoints(services, nodes) {
       from: service.id, to: id, busy, secure: each.secure ? service.secure : "",
       level: each.usable ? (each.requests ? levelOfRequests(each.requests) : busy ? "good" : "idle") : "gone",
     };
-  }).filter(Boolean)).concat(services.map((service) => {
-    const id = `${service.id} more`;
-    return nodes.has(id) && { from: service.id, to: id, busy: 0, secure: "", level: "idle" };
-  }).filter(Boolean));
+  }).filter(Boolean)).concat(services.filter((each) => nodes.has(`${each.id} more`)).map(lineToOthers));
+}
+
+/** To the endpoints that have no node of their own: there is traffic where the Service has some. */
+function lineToOthers(service) {
+  const ready = service.endpoints.some((each) => each.usable);
+  const busy = ready ? sum(service.endpoints.map((each) => each.requests?.[0] ?? each.connections?.[0] ?? 0)) : 0;
+  const level = ready ? (service.requests ? levelOfRequests(service.requests) : busy ? "good" : "idle") : "gone";
+  return { from: service.id, to: `${service.id} more`, busy, level, secure: service.secure };
 }
 
 function curve(from, to, nodeWidth) {

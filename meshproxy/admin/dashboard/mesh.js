@@ -73,8 +73,11 @@ export function levelOfRequests(requests) {
   return success < 0.995 ? "warn" : "good";
 }
 
-export const levelOfEndpoint = (endpoint) =>
-  endpoint.usable ? (endpoint.status === "Healthy" ? "good" : "idle") : endpoint.status === "NotReady" ? "warn" : "bad";
+export function levelOfEndpoint(endpoint) {
+  if (!endpoint.usable) return endpoint.status === "NotReady" ? "warn" : "bad";
+  if (endpoint.requests) return levelOfRequests(endpoint.requests);
+  return endpoint.status === "Healthy" ? "good" : "idle";
+}
 
 /** How an entry, or a Service, is called on the page. */
 export function labelOf(id) {
@@ -131,10 +134,13 @@ export function problems() {
     found.push(["warn", `${each.signal} to ${each.endpoint}: ${each.problem}`, "#/sources"]);
   }
   for (const each of certificates.filter((certificate) => certificate.state !== "Valid")) {
-    found.push([each.state === "ExpiresSoon" ? "warn" : "bad", `certificate ${each.name}: ${each.state}`, "#/certificates"]);
+    found.push([each.state === "ExpiresSoon" ? "warn" : "bad", `certificate ${each.name} ${STATES[each.state]}`, "#/certificates"]);
   }
-  return [...found, ...problemsOfServices()];
+  return [...found, ...problemsOfServices()].sort((one, other) => (one[0] === "bad" ? 0 : 1) - (other[0] === "bad" ? 0 : 1));
 }
+
+/** The states of certificates, in words. */
+export const STATES = { Valid: "is valid", ExpiresSoon: "expires soon", Expired: "has expired", NotYetValid: "is not valid yet" };
 
 function problemsOfServices() {
   const found = [];
@@ -144,5 +150,5 @@ function problemsOfServices() {
     else if (each.ready < each.total) found.push(["warn", `${labelOf(each.id)}: ${each.ready} of ${each.total} endpoints are ready`, link]);
     if (levelOfRequests(each.requests) === "bad") found.push(["bad", `${labelOf(each.id)}: many requests fail`, link]);
   }
-  return found.sort((one, other) => (one[0] === other[0] ? 0 : one[0] === "bad" ? -1 : 1));
+  return found;
 }

@@ -3,10 +3,10 @@
 import { h } from "../dom.js";
 import { state } from "../feed.js";
 import * as format from "../format.js";
+import { STATES } from "../mesh.js";
 import { chip, dot, empty, panel, table } from "../parts.js";
 
 const LEVELS = { Valid: "good", ExpiresSoon: "warn", Expired: "bad", NotYetValid: "bad" };
-const WORDS = { Valid: "valid", ExpiresSoon: "expires soon", Expired: "has expired", NotYetValid: "not valid yet" };
 
 export function certificates(onChange) {
   if (!state.certificates.length) return empty("No certificates", "None is configured: no identity, and no TLS at a Gateway or to endpoints.");
@@ -20,7 +20,7 @@ const left = (row) => row.notAfter - Date.now() / 1000;
 const COLUMNS = [
   { head: "Certificate", cell: (row) => [dot(LEVELS[row.state]), h("span", { class: "mono" }, row.name), otherNames(row)], by: (row) => row.name, wide: true },
   { head: "Kind", cell: (row) => row.kind, by: (row) => row.kind },
-  { head: "State", cell: (row) => chip(WORDS[row.state], LEVELS[row.state]), by: (row) => row.state },
+  { head: "State", cell: (row) => chip(STATES[row.state], LEVELS[row.state]), by: (row) => row.state },
   { head: "Expires", cell: expiryOf, by: (row) => row.notAfter },
   { head: "Issuer", cell: (row) => row.issuer, by: (row) => row.issuer, minor: true },
   { head: "Serial", cell: (row) => h("span", { class: "mono" }, row.serial.slice(0, 16)), minor: true },
