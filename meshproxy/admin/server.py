@@ -18,7 +18,16 @@ import msgspec
 from aiohttp import web
 
 from meshproxy import __version__
-from meshproxy.admin.documents import clusters, endpoints, listeners, routes, services, stats, status
+from meshproxy.admin.documents import (
+    authorization_policies,
+    clusters,
+    endpoints,
+    listeners,
+    routes,
+    services,
+    stats,
+    status,
+)
 from meshproxy.admin.live.viewers import MAX_VIEWERS, TooManyViewers, Viewers
 from meshproxy.admin.pages import INDEX, page
 from meshproxy.admin.view import ProxyView
@@ -33,6 +42,7 @@ LISTS: dict[str, Callable[[ProxyView], Iterable[Any]]] = {
     "routes": routes.rows,
     "listeners": listeners.rows,
     "clusters": clusters.rows,
+    "authorizationpolicies": authorization_policies.rows,
     "certificates": lambda view: view.certificates(),
     "sources": lambda view: view.sources(),
 }

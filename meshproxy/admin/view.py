@@ -18,7 +18,7 @@ from meshproxy.telemetry.events import RecordedEvent
 from meshproxy.telemetry.export import SignalStatus
 from meshproxy.telemetry.handshake_totals import HandshakeKey
 from meshproxy.telemetry.recent_requests import RecentRequest
-from meshproxy.telemetry.request_totals import EndpointRequests, FlagKey, RuleKey
+from meshproxy.telemetry.request_totals import DecisionKey, EndpointRequests, FlagKey, RuleKey
 from meshproxy.telemetry.totals import EndpointTotals, ListenerTotals
 
 
@@ -108,6 +108,10 @@ class ProxyView(Protocol):
 
     def response_flags(self) -> Mapping[FlagKey, int]:
         """How many requests ended with a flag, by (listener, flag)."""
+        ...
+
+    def decisions(self) -> Mapping[DecisionKey, int]:
+        """How many calls authorization refused, or would have, by target and policy."""
         ...
 
     def ejections(self) -> Mapping[tuple[str, str], Ejections]:

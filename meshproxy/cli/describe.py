@@ -37,6 +37,7 @@ def describe_service(name: str, namespace: str, admin: SocketAddress, token_file
     _print_service(service)
     _print_listeners(client.get("listeners", query))
     _print_endpoints(client.get("endpoints", query))
+    _print_authorization(client.get("authorizationpolicies", query))
     _print_routes(client.get("routes"), service)
     subject = f"Service/{name}" if namespace == "default" else f"Service/{namespace}/{name}"
     _print_events(client.get("events", {"subject": subject}))
@@ -119,6 +120,35 @@ def _print_endpoints(endpoints: list[Row]) -> None:
     ]
     heads = ("NAME", "ADDRESS", "STATUS", "SINCE", "WEIGHT", "ACTIVE", "SHARE", "REQUESTS", "ERRORS", "P99", "REASON")
     _print_indented(format_table(heads, rows) if rows else "")
+    if any(each["secure"] for each in endpoints):
+        _print_security(endpoints)
+
+
+def _print_security(endpoints: list[Row]) -> None:
+    """How connections to endpoints are secured, and who each must prove to be."""
+    click.echo("\nTLS to endpoints:")
+    rows = [
+        (
+            each["name"],
+            each["address"],
+            each["secure"] or "none",
+            each["meshPort"] or "-",
+            " or ".join(each["identities"]) or "-",
+        )
+        for each in endpoints
+    ]
+    _print_indented(format_table(("NAME", "ADDRESS", "TLS", "MESH-PORT", "MUST-BE"), rows))
+
+
+def _print_authorization(policies: list[Row]) -> None:
+    """The policies that this proxy decides by, if there are any."""
+    if policies:
+        click.echo("\nAuthorization:")
+        rows = [
+            (each["name"], each["action"] or "-", each["port"], each["rules"], each["denied"], each["audited"])
+            for each in policies
+        ]
+        _print_indented(format_table(("POLICY", "ACTION", "PORT", "RULES", "DENIED", "AUDITED"), rows))
 
 
 def _shares(endpoints: list[Row]) -> list[float | None]:

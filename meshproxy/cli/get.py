@@ -95,6 +95,7 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("PRIORITY", _field("priority"), wide=True),
         Column("ZONE", _field("zone"), wide=True),
         Column("NODE", _field("node"), wide=True),
+        Column("TLS", _field("secure"), wide=True),
         Column("SENT", lambda row: format_bytes(row["sent"]), wide=True),
         Column("RECEIVED", lambda row: format_bytes(row["received"]), wide=True),
         *(column._replace(wide=True) for column in _requests()),
@@ -161,6 +162,15 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("PROBLEM", _field("problem")),
         Column("KINDS", lambda row: ",".join(f"{kind}={n}" for kind, n in row["counts"].items()), wide=True),
     ),
+    "authorizationpolicies": (
+        Column("NAME", _field("name")),
+        Column("ACTION", _field("action")),
+        Column("SERVICE", _field("service")),
+        Column("PORT", _field("port")),
+        Column("RULES", _field("rules")),
+        Column("DENIED", _field("denied")),
+        Column("AUDITED", _field("audited")),
+    ),
     "certificates": (
         Column("KIND", _field("kind")),
         Column("NAME", _field("name")),
@@ -188,6 +198,8 @@ ALIASES = {
     "listener": "listeners",
     "cluster": "clusters",
     "source": "sources",
+    "authorizationpolicy": "authorizationpolicies",
+    "authz": "authorizationpolicies",
     "certificate": "certificates",
     "cert": "certificates",
 }
@@ -225,7 +237,7 @@ def command(
     token_file: str | None,
 ) -> None:
     """List KIND: services (svc), endpoints (ep), workloads (wl), routes, listeners, clusters,
-    sources, certificates (cert), or config.
+    sources, certificates (cert), authorizationpolicies (authz), or config.
 
     NAME limits the list to one; for endpoints and listeners it is a Service's name.
     """

@@ -20,6 +20,7 @@ from meshproxy.resources.service import ServicePort
 from meshproxy.snapshot.authorization import (
     ANY_OPERATION,
     ANY_SOURCE,
+    AttachedPolicy,
     Authorization,
     AuthorizationDefault,
     AuthorizationRule,
@@ -113,19 +114,22 @@ def _is_there(
 
 
 def _authorization(name: str, policies: Iterable[AuthorizationPolicy], port: int) -> Authorization:
-    policies = tuple(policies)
+    found = [(each, tuple(_rules(each, port))) for each in policies]
     rules = {
-        action: tuple(rule for each in policies if each.spec.action is action for rule in _rules(each, port))
+        action: tuple(rule for each, its in found if each.spec.action is action for rule in its)
         for action in AuthorizationAction
     }
     return Authorization(
         name=name,
+        policies=tuple(
+            AttachedPolicy(policy=each.label, action=each.spec.action.value, rules=len(its)) for each, its in found
+        ),
         deny=rules[AuthorizationAction.DENY],
         allow=rules[AuthorizationAction.ALLOW],
         audit=rules[AuthorizationAction.AUDIT],
-        restricted=any(each.spec.action is AuthorizationAction.ALLOW for each in policies),
+        restricted=any(each.spec.action is AuthorizationAction.ALLOW for each, _ in found),
         default=AuthorizationDefault.ALLOW,
-        closes_connections=any(each.spec.existing_connections is ExistingConnections.CLOSE for each in policies),
+        closes_connections=any(each.spec.existing_connections is ExistingConnections.CLOSE for each, _ in found),
     )
 
 

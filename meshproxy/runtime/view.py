@@ -29,7 +29,7 @@ from meshproxy.telemetry.handshake_totals import HandshakeKey
 from meshproxy.telemetry.metrics import Family, IdentityMetrics, MetricsInput, SourceMetrics
 from meshproxy.telemetry.prometheus import families, render, render_open_metrics
 from meshproxy.telemetry.recent_requests import RecentRequest
-from meshproxy.telemetry.request_totals import EndpointRequests, FlagKey, RuleKey
+from meshproxy.telemetry.request_totals import DecisionKey, EndpointRequests, FlagKey, RuleKey
 from meshproxy.telemetry.totals import EndpointTotals, ListenerTotals
 
 
@@ -87,6 +87,9 @@ class RunningProxy:
 
     def response_flags(self) -> Mapping[FlagKey, int]:
         return self._reports.requests.flags()
+
+    def decisions(self) -> Mapping[DecisionKey, int]:
+        return self._reports.requests.decisions()
 
     def ejections(self) -> Mapping[tuple[str, str], Ejections]:
         return self._health.ejections()
@@ -192,7 +195,7 @@ class RunningProxy:
             rules=self._reports.requests.rules(),
             endpoint_requests=self._reports.requests.endpoints(),
             flags=self._reports.requests.flags(),
-            decisions=self._reports.requests.decisions(),
+            decisions=self.decisions(),
             handshakes=self.handshakes(),
             ejections=self._health.ejections(),
             access_log=(log.lines, log.dropped),

@@ -66,6 +66,14 @@ class AuthorizationRule(Value, frozen=True, kw_only=True):
     operations: tuple[Operation, ...] = (ANY_OPERATION,)
 
 
+class AttachedPolicy(Value, frozen=True, kw_only=True):
+    """A policy as people see it: the resource, what it does, and how many of its rules are about the target's port."""
+
+    policy: str
+    action: str
+    rules: int
+
+
 class Authorization(Value, frozen=True, kw_only=True):
     """`restricted` says that there is an allow policy, even one without a rule, so that `default` does not count.
 
@@ -73,6 +81,7 @@ class Authorization(Value, frozen=True, kw_only=True):
     """
 
     name: str
+    policies: tuple[AttachedPolicy, ...] = ()
     deny: tuple[AuthorizationRule, ...] = ()
     allow: tuple[AuthorizationRule, ...] = ()
     audit: tuple[AuthorizationRule, ...] = ()

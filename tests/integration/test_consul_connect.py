@@ -96,6 +96,11 @@ async def is_forbidden(address: SocketAddress) -> bool:
     return (await ask(address)).endswith("403")
 
 
+async def refused_by(proxy: ProxyProcess, policy: str) -> bool:
+    (row,) = await proxy.get(f"/api/v1/authorizationpolicies?name={policy}")
+    return bool(row["denied"])
+
+
 async def is_refused(address: SocketAddress) -> bool:
     return (await ask(address)).endswith("503")
 
@@ -128,6 +133,9 @@ async def test_a_sidecar_learns_from_a_registration_that_another_is_in_the_mesh(
     await wait_until(lambda: answers(address), "web is reached")
     assert await counted(client, "upstream", "handshakes", 'service="web"')
     assert await counted(server, "listener", "handshakes", 'kind="full"')
+    said = [line.split() for line in (await client.meshproxy("describe", "service", "web"))[1].splitlines()]
+    endpoint = SocketAddress(site.mesh.host, site.program.port)
+    assert ["web.node-1", str(endpoint), "mTLS", str(site.mesh.port), "default/web"] in said
 
 
 async def test_a_sidecar_reaches_a_program_behind_consuls_proxy(site: Site, proxy: ProxyProcess) -> None:
@@ -176,3 +184,4 @@ async def test_consuls_proxy_reaches_a_program_behind_a_sidecar(site: Site, prox
         assert await counted(proxy, "listener", "handshakes", 'kind="full"')
         proxy.configure(DENY_CART, **spec)
         await wait_until(lambda: is_forbidden(upstream), "the policy knows who calls")
+        await wait_until(lambda: refused_by(proxy, "no-cart"), "the refusal is seen")

@@ -11,6 +11,7 @@ from meshproxy.base.events import Event, EventType
 from meshproxy.health.states import UNCHECKED, Ejections, EndpointHealth, HealthStatus
 from meshproxy.identity.expiry import CertificateState
 from meshproxy.identity.status import CertificateStatus, IdentityStatus
+from meshproxy.snapshot.authorization import AttachedPolicy, Authorization
 from meshproxy.snapshot.messages import RequestCounts
 from meshproxy.snapshot.model import (
     Assignment,
@@ -42,10 +43,11 @@ from meshproxy.telemetry.export import SignalStatus
 from meshproxy.telemetry.handshake_totals import HandshakeKey
 from meshproxy.telemetry.latency import BOUNDS
 from meshproxy.telemetry.recent_requests import RecentRequest, RecentRequests
-from meshproxy.telemetry.request_totals import EndpointRequests, FlagKey, RuleKey
+from meshproxy.telemetry.request_totals import DecisionKey, EndpointRequests, FlagKey, RuleKey
 from meshproxy.telemetry.totals import EndpointTotals, ListenerTotals
 
 CLUSTER = "default/backend:http"
+CLUSTER_AUTHORIZATION = f"Service/{CLUSTER}"
 ONE, TWO = SocketAddress("127.0.1.1", 8080), SocketAddress("127.0.1.2", 8080)
 GATEWAY = "0.0.0.0:8000"
 
@@ -109,6 +111,19 @@ def make_snapshot() -> Snapshot:
             ),
         ),
         route_tables=make_route_tables(),
+        authorizations=(
+            Authorization(
+                name=CLUSTER_AUTHORIZATION,
+                policies=(
+                    AttachedPolicy(policy="AuthorizationPolicy/no-cart", action="Deny", rules=1),
+                    AttachedPolicy(policy="AuthorizationPolicy/trial", action="Audit", rules=3),
+                ),
+            ),
+            Authorization(
+                name="Gateway/team/edge:web",
+                policies=(AttachedPolicy(policy="AuthorizationPolicy/team/edge", action="Allow", rules=0),),
+            ),
+        ),
         clusters=(Cluster(name=CLUSTER, service="default/backend", port_name="http"),),
         assignments=(
             Assignment(
@@ -209,6 +224,13 @@ class FakeView:
 
     def response_flags(self) -> Mapping[FlagKey, int]:
         return {("l", "UF"): 3}
+
+    def decisions(self) -> Mapping[DecisionKey, int]:
+        return {
+            DecisionKey(CLUSTER_AUTHORIZATION, "AuthorizationPolicy/no-cart", "denied"): 4,
+            DecisionKey(CLUSTER_AUTHORIZATION, "AuthorizationPolicy/trial", "audited"): 2,
+            DecisionKey(CLUSTER_AUTHORIZATION, "no policy", "denied"): 1,
+        }
 
     def ejections(self) -> Mapping[tuple[str, str], Ejections]:
         return {(CLUSTER, str(TWO)): Ejections(2, is_ejected=False)}

@@ -18,7 +18,8 @@ class EndpointRow(Row, frozen=True, kw_only=True):
     """`age` is seconds in this status, None where nothing is known; bytes are payload.
 
     For HTTP, `active` are requests under way and `idle` connections without one; each try of a request is counted.
-    `ejections` is how often outlier detection ever ejected it.
+    `ejections` is how often outlier detection ever ejected it. `secure` is ``mTLS`` in the mesh, where it is reached at
+    `mesh_port` and must prove to be one of `identities` (``namespace/name``), ``TLS``, or empty.
     """
 
     namespace: str
@@ -43,6 +44,9 @@ class EndpointRow(Row, frozen=True, kw_only=True):
     idle: int = 0
     ejections: int = 0
     requests: RequestsRow = RequestsRow()
+    secure: str = ""
+    mesh_port: int | None = None
+    identities: tuple[str, ...] = ()
 
 
 def rows(view: ProxyView) -> Iterator[EndpointRow]:
@@ -98,7 +102,19 @@ def _endpoint(view: ProxyView, cluster: Cluster, endpoint: Endpoint, counts: _Co
         idle=counts.requests.idle,
         ejections=counts.ejections.times,
         requests=requests_row(counts.requests.requests),
+        secure=_secure(cluster, endpoint),
+        mesh_port=endpoint.mesh_port,
+        identities=cluster.tls.service_accounts if cluster.tls is not None and endpoint.mesh_port is not None else (),
     )
+
+
+def _secure(cluster: Cluster, endpoint: Endpoint) -> str:
+    """How connections to it are secured."""
+    if cluster.tls is None:
+        return ""
+    if not cluster.tls.mesh:
+        return "TLS"
+    return "mTLS" if endpoint.mesh_port is not None else ""
 
 
 def _not_ready(service: ServiceView, endpoint: Endpoint) -> EndpointRow:

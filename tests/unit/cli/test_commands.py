@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from msgspec.structs import replace
 
 from meshproxy.admin.server import AdminServer
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.cli.main import COMMANDS, main
+from meshproxy.snapshot.tls import UpstreamTLS
 from meshproxy.telemetry.access_log import AccessLogStatus
-from tests.support.view import FakeView, make_identity_status
+from tests.support.view import FakeView, make_identity_status, make_snapshot
 
 Run = Callable[..., Result]
 
@@ -123,6 +125,34 @@ def test_describe_shows_how_requests_split(run: Run) -> None:
     assert ["team/edge-route/0", "Gateway/team/edge/web", "path", "under", "/", "0", "100%", "0", "0%", "-"] in rows
     one = "backend-1 127.0.1.1:8080 Unknown <unknown> 100 1 100% 40 25% 4.98ms -"
     assert one.split() in rows, "its share is that of the requests, not of the connections"
+
+
+def test_policies_and_what_they_refused(run: Run) -> None:
+    rows = [line.split() for line in run("get", "authz").output.splitlines()]
+    assert rows == [
+        ["NAME", "ACTION", "SERVICE", "PORT", "RULES", "DENIED", "AUDITED"],
+        ["no-cart", "Deny", "backend", "http", "1", "4", "0"],
+        ["trial", "Audit", "backend", "http", "3", "0", "2"],
+        ["no", "policy", "<none>", "backend", "http", "0", "1", "0"],
+    ]
+    (edge,) = json.loads(run("get", "authorizationpolicies", "-n", "team", "-o", "json").output)
+    assert (edge["name"], edge["service"], edge["port"], edge["action"]) == ("edge", "Gateway/edge", "web", "Allow")
+    described = [line.split() for line in run("describe", "service", "backend").output.splitlines()]
+    assert ["no-cart", "Deny", "http", "1", "4", "0"] in described
+
+
+def test_describe_says_how_endpoints_are_secured(run: Run, view: FakeView, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "TLS to endpoints" not in run("describe", "service", "backend").output
+    plain = make_snapshot()
+    (cluster,), (assignment,) = plain.clusters, plain.assignments
+    first, second = assignment.endpoints
+    tls = UpstreamTLS(server_name="{port}", mesh=True, service_accounts=("default/a", "default/b"))
+    meshed = replace(assignment, endpoints=(replace(first, mesh_port=15443), second))
+    snapshot = replace(plain, clusters=(replace(cluster, tls=tls),), assignments=(meshed,))
+    monkeypatch.setattr(view, "snapshot", lambda: snapshot)
+    rows = [line.split() for line in run("describe", "service", "backend").output.splitlines()]
+    assert ["backend-1", "127.0.1.1:8080", "mTLS", "15443", "default/a", "or", "default/b"] in rows
+    assert ["backend-2", "127.0.1.2:8080", "none", "-", "-"] in rows
 
 
 def test_status_counts_requests_and_lines(run: Run, view: FakeView) -> None:

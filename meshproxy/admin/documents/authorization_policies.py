@@ -1,0 +1,64 @@
+"""AuthorizationPolicies where this proxy decides by them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from meshproxy.admin.documents.row import Row, owner_of
+from meshproxy.admin.view import ProxyView
+from meshproxy.snapshot.authorization import Authorization
+from meshproxy.telemetry.request_totals import DecisionKey
+
+DENIED, AUDITED = "denied", "audited"
+"""Of `DecisionKey.decision`."""
+
+
+class AuthorizationPolicyRow(Row, frozen=True, kw_only=True):
+    """One policy at one port of a Service, or one listener of a Gateway.
+
+    `rules` are those that are about this port; `denied` is what it refused, `audited` what it would have. What was
+    refused since no policy allowed it has a row of its own, whose `action` is empty.
+    """
+
+    namespace: str
+    name: str
+    action: str
+    service: str
+    port: str
+    rules: int
+    denied: int
+    audited: int
+
+
+def rows(view: ProxyView) -> Iterator[AuthorizationPolicyRow]:
+    """By target; the policies of each in the order of their names."""
+    decisions = view.decisions()
+    for authorization in view.snapshot().authorizations:
+        yield from _of_target(authorization, decisions)
+
+
+def _of_target(authorization: Authorization, decisions: Mapping[DecisionKey, int]) -> Iterator[AuthorizationPolicyRow]:
+    target, _, port = authorization.name.rpartition(":")
+    namespace, service = owner_of(target.removeprefix("Service/"))
+
+    def row(policy: str, action: str, rules: int) -> AuthorizationPolicyRow:
+        denied, audited = (
+            decisions.get(DecisionKey(authorization.name, policy, decision), 0) for decision in (DENIED, AUDITED)
+        )
+        return AuthorizationPolicyRow(
+            namespace=namespace,
+            name=policy.rpartition("/")[2],
+            action=action,
+            service=service,
+            port=port,
+            rules=rules,
+            denied=denied,
+            audited=audited,
+        )
+
+    for each in authorization.policies:
+        yield row(each.policy, each.action, each.rules)
+    known = {each.policy for each in authorization.policies}
+    others = {key.policy for key in decisions if key.authorization == authorization.name} - known
+    for policy in sorted(others):
+        yield row(policy, "", 0)
