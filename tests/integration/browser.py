@@ -161,3 +161,4 @@ async def _page_of(profile: Path) -> AsyncIterator[Page]:
                 yield page
             finally:
                 reader.cancel()
+                await asyncio.gather(reader, return_exceptions=True)
