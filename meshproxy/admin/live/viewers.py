@@ -74,8 +74,6 @@ class Viewers:
     async def stop(self) -> None:
         """Tell everyone that this is the end."""
         await self._tasks.cancel()
-        for viewer in self._viewers:
-            viewer.tell(None)
 
     def _join(self, viewer: _Viewer) -> None:
         if not len(self._tasks):
@@ -86,14 +84,19 @@ class Viewers:
         self._viewers.add(viewer)
 
     async def _run(self) -> None:
-        """Look once a second while somebody watches."""
-        while True:
-            await asyncio.sleep(INTERVAL)
-            if not self._viewers:
-                return
-            update = self._feed.changes()
-            for viewer in self._viewers:
-                viewer.tell(update)
+        """Look once a second while somebody watches. However this ends, nobody waits in vain for more."""
+        try:
+            while True:
+                await asyncio.sleep(INTERVAL)
+                if not self._viewers:
+                    return
+                self._tell(self._feed.changes())
+        finally:
+            self._tell(None)
+
+    def _tell(self, update: bytes | None) -> None:
+        for viewer in self._viewers:
+            viewer.tell(update)
 
 
 def _abort(request: web.Request) -> None:

@@ -27,9 +27,12 @@ class Counted(FakeView):
         super().__init__()
         self.looks = 0
         self.much = ""
+        self.is_broken = False
 
     def access_log(self) -> AccessLogStatus:
         self.looks += 1
+        if self.is_broken:
+            raise RuntimeError("a fault of ours")
         return AccessLogStatus(path=f"{self.looks}{self.much}")
 
 
@@ -181,3 +184,18 @@ async def test_the_end_is_told(view: Counted, monkeypatch: pytest.MonkeyPatch) -
         await watcher.until("requests")
         await server.stop()
         assert await watcher.response.content.read() == b"", "the stream ends as streams do"
+
+
+async def test_a_fault_of_ours_leaves_nobody_waiting(
+    server: AdminServer, session: aiohttp.ClientSession, view: Counted, caplog: pytest.LogCaptureFixture
+) -> None:
+    watcher = await watch(session)
+    await watcher.until("requests")
+    view.is_broken = True
+    await watcher.response.content.read()
+    assert "a fault of ours" in caplog.text
+    await wait_until(lambda: len(server._viewers) == 0, "its place is free again")
+    view.is_broken = False
+    again = await watch(session)
+    await again.until("rates")
+    again.response.close()
