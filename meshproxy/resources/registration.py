@@ -5,6 +5,9 @@ from __future__ import annotations
 from meshproxy.base.durations import Duration
 from meshproxy.resources.meta import Shape, default_duration
 
+AUTOMATIC = "auto"
+"""The address of a registration that is the one which this machine has towards the agent."""
+
 
 class RegisteredHTTP(Shape, frozen=True, kw_only=True):
     """`GET` of `path` must be answered with a status of 200 to 299."""
@@ -42,8 +45,9 @@ class RegisteredWeights(Shape, frozen=True, kw_only=True):
 class Registration(Shape, frozen=True, kw_only=True):
     """One service of this machine.
 
-    `id` is by default made of `name`, the host's name and `port`; `address` is the agent's own node. `source` names
-    the Consul source with whose agent to register, where there are several.
+    `id` is by default made of `name`, the host's name and `port`; `address` is the agent's own node, or with ``auto``
+    the one that this machine has towards the agent. `source` names the Consul source with whose agent to register,
+    where there are several.
     """
 
     name: str

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from meshproxy.base.errors import Finding
 from meshproxy.loader.rules import values
 from meshproxy.loader.rules.values import finding, quote
 from meshproxy.loader.suggestions import did_you_mean
-from meshproxy.resources.registration import RegisteredCheck, Registration
+from meshproxy.resources.registration import AUTOMATIC, RegisteredCheck, Registration
 from meshproxy.resources.sources import SourceSpec
 
 MAX_WEIGHT = 65535
@@ -22,11 +22,13 @@ _PATH = re.compile(r"/[\x21-\x7e]*")
 
 
 def check(registrations: Sequence[Registration], sources: Sequence[SourceSpec]) -> Iterator[Finding]:
-    names = [source.called for source in sources if source.consul is not None]
+    agents = {source.called: source.consul.address for source in sources if source.consul is not None}
+    names = list(agents)
     for index, registration in enumerate(registrations):
         field = f"spec.register[{index}]"
         yield from _check_source(registration, names, field)
         yield from _check_registration(registration, field)
+        yield from _check_automatic(registration, agents, field)
         if registration.check is not None:
             yield from _check_check(registration.check, f"{field}.check")
     for index, _ in values.repeated(str((each.id or (each.name, each.port), each.source)) for each in registrations):
@@ -43,6 +45,13 @@ def _check_source(registration: Registration, names: Sequence[str], field: str) 
         yield Finding(field=f"{field}.source", message=message)
     elif source is None and len(names) > 1:
         yield Finding(field=f"{field}.source", message=f"is needed, since there are several: {', '.join(names)}")
+
+
+def _check_automatic(registration: Registration, agents: Mapping[str, str], field: str) -> Iterator[Finding]:
+    agent = agents.get(registration.source or next(iter(agents), ""), "")
+    if registration.address == AUTOMATIC and agent.startswith("unix:"):
+        message = "cannot be found out: the agent is on a Unix socket; write the address that others reach"
+        yield Finding(field=f"{field}.address", message=message)
 
 
 def _check_registration(registration: Registration, field: str) -> Iterator[Finding]:

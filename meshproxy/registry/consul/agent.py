@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
@@ -21,6 +24,7 @@ T = TypeVar("T")
 Call = Callable[[Any], Awaitable[Any]]
 """Asks a `Consul` something: ``lambda consul: consul.catalog.services()``."""
 
+DEFAULT_PORT = 8500
 MAX_REASON = 200
 """Characters of an agent's own words: a page of HTML is no reason."""
 
@@ -83,6 +87,20 @@ class ConsulAgent:
             return msgspec.convert([] if value is None else value, expected)
         except msgspec.ValidationError as error:
             raise ConsulError(f"{self.address} answered something unexpected: {_brief(error)}") from error
+
+    async def local_address(self) -> str:
+        """The address that this machine has towards the agent. Sends nothing. Raises `ConsulError`."""
+        url = urlsplit(self.address)
+        try:
+            loop = asyncio.get_running_loop()
+            found = await loop.getaddrinfo(url.hostname, url.port or DEFAULT_PORT, type=socket.SOCK_DGRAM)
+            family, _, _, _, peer = found[0]
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                probe.connect(peer)
+                address: str = probe.getsockname()[0]
+        except OSError as error:
+            raise ConsulError(f"the way to {self.address} is not known: {_brief(error)}") from error
+        return address
 
     async def close(self) -> None:
         """Let the connections go. What is asked later makes new ones."""

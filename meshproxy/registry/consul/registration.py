@@ -16,14 +16,14 @@ from meshproxy.base.durations import format_duration
 from meshproxy.base.events import Event, EventSink, EventType
 from meshproxy.health.probes import ProbeNotPossible, probe
 from meshproxy.registry.consul.agent import ConsulAgent, ConsulError
-from meshproxy.resources.registration import RegisteredCheck, RegisteredWeights, Registration
+from meshproxy.resources.registration import AUTOMATIC, RegisteredCheck, RegisteredWeights, Registration
 from meshproxy.snapshot.model import HealthCheck
 
 POLL = 1.0
 """Seconds between looks whether the agent still has a service: one that was restarted may have forgotten it."""
 FIRST_RETRY, LAST_RETRY = 0.2, 2.0
 LOCAL = "127.0.0.1"
-"""Where a service without an address is checked."""
+"""Where a service without an address is checked, and by us one whose address was found out."""
 EXPECTED = ((200, 299),)
 """Statuses that Consul's own HTTP checks pass."""
 
@@ -58,6 +58,7 @@ class KeptRegistration:
         self._on_event = on_event
         self._id = registration.id or f"{registration.name}-{node}-{registration.port}"
         self._check_id = f"service:{self._id}"
+        self._address = registration.address or ""
         self._state = RegistrationState(name=registration.name, id=self._id, address=agent.address)
 
     @property
@@ -98,6 +99,8 @@ class KeptRegistration:
 
     async def _is_there(self) -> bool:
         """Whether the agent has it, and as it is wanted."""
+        if self._wanted.address == AUTOMATIC:
+            self._address = await self._agent.local_address()
         found = await self._agent.ask(lambda consul: consul.agent.service_definition(self._id))
         wanted, weights = self._wanted, self._wanted.weights
         return isinstance(found, dict) and (
@@ -110,7 +113,7 @@ class KeptRegistration:
         ) == (
             wanted.name,
             wanted.port,
-            wanted.address or "",
+            self._address,
             list(wanted.tags),
             wanted.meta,
             _weights(weights),
@@ -122,7 +125,7 @@ class KeptRegistration:
             lambda consul: consul.agent.service.register(
                 wanted.name,
                 service_id=self._id,
-                address=wanted.address,
+                address=self._address or None,
                 port=wanted.port,
                 tags=list(wanted.tags),
                 meta=wanted.meta,
@@ -135,7 +138,7 @@ class KeptRegistration:
 
     def _definition(self, check: RegisteredCheck) -> dict[str, Any]:
         """The check as Consul wants it."""
-        host = self._wanted.address or LOCAL
+        host = self._address or LOCAL
         interval, timeout = format_duration(check.interval), format_duration(check.timeout)
         gone = check.deregister_critical_service_after
         deregister = format_duration(gone) if gone is not None else None
@@ -172,7 +175,8 @@ class KeptRegistration:
         """Why the service fails; empty where it passes, None where this machine could not find out."""
         if check.http is None and check.tcp is None:
             return ""
-        address = SocketAddress(self._wanted.address or LOCAL, self._wanted.port)
+        host = LOCAL if self._wanted.address == AUTOMATIC else self._address or LOCAL
+        address = SocketAddress(host, self._wanted.port)
         try:
             return await probe(address, _health_check(check))
         except ProbeNotPossible as error:

@@ -102,6 +102,32 @@ async def test_an_agent_that_forgets_is_told_again(tmp_path: Path, kept: Kept) -
         await until(lambda: kept.states()[0].registered)
 
 
+async def test_the_address_towards_the_agent_is_found_out(consul: ConsulServer, kept: Kept) -> None:
+    (port,) = free_ports(1)
+    check = {"tcp": {}, "ttl": "10s", "interval": "100ms", "timeout": "1s"}
+    async with await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", port):
+        kept.want(consul, {"name": "web", "port": port, "address": "auto", "check": check})
+        await until(lambda: status_of(consul, f"web-here-{port}") == "passing")
+    assert consul.services()[f"web-here-{port}"]["Address"] == "127.0.0.1"
+    await until(lambda: kept.states()[0].registered)
+    assert kept.reasons() == ["Registered"], "it is found to be as it is wanted"
+
+
+async def test_no_way_to_the_agent_is_a_problem_that_is_said(kept: Kept) -> None:
+    kept.apply(
+        msgspec.convert(
+            {
+                "sources": [{"consul": {"address": "http://no-such-host.invalid:8500"}}],
+                "register": [{"name": "web", "port": 1, "address": "auto"}],
+            },
+            ProxySpec,
+            dec_hook=decode_special,
+        )
+    )
+    await until(lambda: kept.states()[0].problem)
+    assert "the way to http://no-such-host.invalid:8500 is not known" in kept.states()[0].problem
+
+
 async def test_our_own_check_keeps_the_ttl(consul: ConsulServer, kept: Kept) -> None:
     (port,) = free_ports(1)
     check = {"http": {"path": "/healthz"}, "ttl": "10s", "interval": "100ms", "timeout": "1s"}
