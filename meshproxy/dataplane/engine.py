@@ -351,23 +351,35 @@ class DataPlane:
 
     # -- the end -------------------------------------------------------------------------
 
-    def stop_accepting(self) -> None:
-        """Take in who waits already, then accept no more."""
-        for name in tuple(self._listeners):
-            self._remove_listener(name)
+    def stop_accepting(self, *, peers_only: bool = False) -> None:
+        """Take in who waits already, then accept no more; with `peers_only` from other proxies only.
+
+        Local programs need their way out for as long as they answer peers (Istio: `drain_listeners?inboundonly`).
+        """
+        for name, listener in tuple(self._listeners.items()):
+            if not peers_only or listener.config.role is model.ListenerRole.INBOUND:
+                self._remove_listener(name)
 
     @property
     def open_connections(self) -> int:
         """Connections that are open, those of removed listeners included."""
-        listeners = chain(self._listeners.values(), self._closing)
-        return sum(listener.counters.active for listener in listeners if isinstance(listener, TCPListener))
+        return sum(listener.counters.active for listener in self._tcp_listeners())
+
+    @property
+    def open_connections_of_peers(self) -> int:
+        """Those of them that came in by mutual TLS from other proxies."""
+        inbound = (each for each in self._tcp_listeners() if each.config.role is model.ListenerRole.INBOUND)
+        return sum(listener.counters.active for listener in inbound)
+
+    def _tcp_listeners(self) -> Iterator[TCPListener]:
+        """Those that were removed included."""
+        return (each for each in chain(self._listeners.values(), self._closing) if isinstance(each, TCPListener))
 
     def abort_connections(self) -> int:
         """Reset what is still open; returns how many connections that were."""
         cut = 0
-        for listener in chain(self._listeners.values(), self._closing):
-            if isinstance(listener, TCPListener):
-                for connection in tuple(listener.connections):
-                    connection.abort()
-                    cut += 1
+        for listener in self._tcp_listeners():
+            for connection in tuple(listener.connections):
+                connection.abort()
+                cut += 1
         return cut

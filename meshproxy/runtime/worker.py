@@ -216,14 +216,18 @@ class Worker:
     def _drain(self, timeout: float) -> None:
         deadline = self._loop.time() + timeout
         if self._drain_until is None:
-            self._data_plane.stop_accepting()
+            self._data_plane.stop_accepting(peers_only=True)
             self._drain_until = deadline
             self._drain_step()
         self._drain_until = min(self._drain_until, deadline)
 
     def _drain_step(self) -> None:
+        """Peers first: until their requests are answered, local programs are served as ever. Then the others."""
         assert self._drain_until is not None
-        if self._data_plane.open_connections and self._loop.time() < self._drain_until:
+        in_time = self._loop.time() < self._drain_until
+        if not (self._data_plane.open_connections_of_peers and in_time):
+            self._data_plane.stop_accepting()
+        if self._data_plane.open_connections and in_time:
             self._loop.call_later(DRAIN_POLL, self._drain_step)
             return
         cut = self._data_plane.abort_connections()

@@ -7,8 +7,9 @@ import asyncio
 import msgspec
 import pytest
 
-from meshproxy.snapshot.model import Algorithm, Endpoint
-from tests.support.dataplane import MakeBackend, Plane, exchange, wait_until
+from meshproxy.base.addresses import SocketAddress
+from meshproxy.snapshot.model import Algorithm, Endpoint, ListenerRole
+from tests.support.dataplane import MakeBackend, Plane, exchange, free_port, wait_until
 
 
 async def test_a_removed_endpoint_gets_no_new_connection_and_keeps_the_old_ones(
@@ -148,3 +149,25 @@ async def test_a_removed_endpoint_is_not_picked_from_the_first_step_on(
         assert picked
         assert gone not in picked
     assert gone not in cluster.upstreams
+
+
+async def test_local_programs_are_served_until_peers_are_answered(tcp: Plane, make_backend: MakeBackend) -> None:
+    backend = await make_backend()
+    tcp.apply(backend.endpoint)
+    inbound = SocketAddress("127.0.0.1", free_port())
+    peers = msgspec.structs.replace(
+        tcp.snapshot.listeners[0], name="inbound", address=inbound, role=ListenerRole.INBOUND
+    )
+    listeners = (*tcp.snapshot.listeners, peers)
+    tcp.apply_snapshot(msgspec.structs.replace(tcp.snapshot, version="w", listeners=listeners))
+    reader, writer = await asyncio.open_connection(inbound.host, inbound.port)
+    writer.write(b"a")
+    assert await reader.readexactly(1) == b"a"
+    tcp.plane.stop_accepting(peers_only=True)
+    assert (set(tcp.stats()) & {"l", "inbound"}, tcp.plane.open_connections_of_peers) == ({"l"}, 1)
+    assert await exchange(tcp, b"b") == b"b"
+    writer.close()
+    await writer.wait_closed()
+    await wait_until(lambda: tcp.plane.open_connections_of_peers == 0)
+    tcp.plane.stop_accepting()
+    assert not set(tcp.stats()) & {"l", "inbound"}
