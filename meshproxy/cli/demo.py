@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import signal
 import sys
 import tempfile
 import threading
@@ -33,6 +34,7 @@ def command(check: bool) -> None:
     Starts three small HTTP servers and a proxy before them, prints what to try, and runs until
     it is interrupted. Nothing is left behind.
     """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be killed is to be interrupted: it cleans up
     with tempfile.TemporaryDirectory(prefix="meshproxy-demo-") as directory, Stage(Path(directory)) as stage:
         if check:
             sys.exit(0 if _check(stage) else 1)
