@@ -16,7 +16,7 @@ help:
 	@echo "make compiled       build the data plane's hot modules in place with mypyc (needs a C compiler; a minute or two)"
 	@echo "make test-compiled  the data plane's tests against that build"
 	@echo "make pure           back to the Python source"
-	@echo "make lint   ruff, mypy, import-linter"
+	@echo "make lint   ruff, mypy, import-linter, and whether docs/reference.md is up to date"
 	@echo "make reference  writes docs/reference.md anew, after a change of meshproxy/resources"
 	@echo "make dist   a source distribution and a wheel, not compiled, in dist"
 	@echo "make bench  beside HAProxy, nginx, Envoy and Traefik (those that are installed); ARGS=l4, l7 or tls for one of them"
@@ -46,6 +46,8 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@$(BIN)/python -m meshproxy.cli.reference | cmp -s - docs/reference.md || \
+	  { echo "docs/reference.md is out of date: make reference" >&2; exit 1; }
 
 reference: $(INSTALLED)
 	$(BIN)/python -m meshproxy.cli.reference > docs/reference.md
