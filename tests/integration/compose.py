@@ -21,6 +21,7 @@ from tests.integration.programs import output_of
 IMAGE = "python:3.11-slim"
 """Has python3 and curl. Nothing is pulled."""
 SOCKET = Path(os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://"))
+BUILD_TIMEOUT = 600.0
 GRACE = 0.5
 """Seconds that the server goes on after SIGTERM, as a server that drains does."""
 
@@ -93,9 +94,11 @@ def server(*labels: str, says: str = "", **service: Any) -> dict[str, Any]:
 class Compose:
     """A project of its own, which is taken down in the end."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, *overrides: Path, environment: Mapping[str, str] | None = None) -> None:
         self.name = f"meshproxy-test-{uuid.uuid4().hex[:8]}"
         self._file = file
+        self._files = [argument for each in (file, *overrides) for argument in ("-f", str(each))]
+        self._own_environment = dict(environment or {})
 
     @classmethod
     def of(cls, directory: Path, services: Mapping[str, Mapping[str, Any]], *networks: str) -> Self:
@@ -118,11 +121,19 @@ class Compose:
 
     async def __call__(self, *arguments: str) -> str:
         """What ``docker compose ARGUMENTS`` prints."""
-        command = ("docker", "compose", "-p", self.name, "-f", str(self._file), *arguments)
-        return await output_of(*command, environment=_environment())
+        command = ("docker", "compose", "-p", self.name, *self._files, *arguments)
+        return await output_of(*command, environment=_environment() | self._own_environment)
 
     async def up(self, *arguments: str) -> None:
         await self("up", "--detach", "--no-build", "--pull", "never", *arguments)
+
+
+async def build_image(directory: Path, tag: str, **arguments: str) -> None:
+    """What the Dockerfile in `directory` makes, by a plain engine. Takes minutes the first time."""
+    given = [word for key, value in arguments.items() for word in ("--build-arg", f"{key}={value}")]
+    environment = _environment() | {"DOCKER_BUILDKIT": "0"}
+    command = ("docker", "build", "--quiet", "--tag", tag, *given, str(directory))
+    await output_of(*command, environment=environment, patience=BUILD_TIMEOUT)
 
 
 class SocketProxy:

@@ -84,8 +84,8 @@ async def _status_of(*command: str) -> int:
     return await process.wait()
 
 
-async def output_of(*command: str, environment: Mapping[str, str] | None = None) -> str:
-    """What a command prints; fails the test when its exit status is not 0."""
+async def output_of(*command: str, environment: Mapping[str, str] | None = None, patience: float = 60) -> str:
+    """What a command prints within `patience` seconds; fails the test when its exit status is not 0."""
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.DEVNULL,
@@ -93,7 +93,7 @@ async def output_of(*command: str, environment: Mapping[str, str] | None = None)
         stderr=asyncio.subprocess.STDOUT,
         env=environment,
     )
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(patience):
         output, _ = await process.communicate()
     text = output.decode()
     assert process.returncode == 0, f"{' '.join(command)}: {text}"

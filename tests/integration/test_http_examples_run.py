@@ -68,6 +68,12 @@ async def test_header_routing(proxy: ProxyProcess, tmp_path: Path) -> None:
     assert "asks for:   /orders/7" in explained
 
 
+async def test_vm_with_systemd(proxy: ProxyProcess, tmp_path: Path) -> None:
+    service = SocketAddress("127.96.0.60", 8080)
+    async with _running(proxy, tmp_path, "vm-systemd", service, one="127.0.16.1", two="127.0.16.2") as client:
+        assert {(await client.get("/")).text for _ in range(40)} == {"one\n", "two\n"}
+
+
 async def test_edge_gateway(proxy: ProxyProcess, tmp_path: Path) -> None:
     gateway = SocketAddress("127.0.0.1", 18080)
     async with _running(proxy, tmp_path, "edge-gateway", gateway, shop="127.0.7.1", blog="127.0.7.2") as client:

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import httpx
+import pytest
 
 from meshproxy.base.addresses import SocketAddress
 from tests.integration.addresses import BACKENDS, free_address
@@ -14,8 +15,12 @@ from tests.integration.conditions import wait_until
 from tests.integration.manifests import make_service, make_workload
 from tests.integration.programs import require, running
 from tests.integration.proxy_process import ProxyProcess
+from tests.meta.dashboards import OBSERVABILITY
+from tests.meta.dashboards import RULES as RULE_FILES
 from tests.support.http import Origin
 
+PROMETHEUS = OBSERVABILITY / "prometheus"
+RULES = [str(path.relative_to(PROMETHEUS)) for path in RULE_FILES]
 CONFIG = """\
 global: {{scrape_interval: 200ms, scrape_timeout: 200ms}}
 scrape_configs:
@@ -83,3 +88,13 @@ async def test_prometheus_scrapes_and_keeps_exemplars(
         between = {"start": "0", "end": "4102444800"}
         await wait_until(lambda: found("/api/v1/query_exemplars", query=bucket, **between), "an exemplar is, too")
     await origin.stop()
+
+
+@pytest.mark.parametrize("command", [("check", "rules", *RULES), ("test", "rules", "rules_test.yml")], ids=" ".join)
+async def test_promtool_finds_the_rules_right(command: tuple[str, ...]) -> None:
+    require("promtool")
+    done = await asyncio.create_subprocess_exec(
+        "promtool", *command, cwd=PROMETHEUS, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    output, _ = await done.communicate()
+    assert done.returncode == 0, output.decode()
