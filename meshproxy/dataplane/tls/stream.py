@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
+from collections.abc import Callable
 from typing import Any
 
 from meshproxy.dataplane.stream import Buffer
@@ -33,8 +34,8 @@ class TLSStream:
     """Implements `stream.Stream`. Owns the socket; `session` is one side of a TLS connection over it."""
 
     __slots__ = (
-        "_aborted", "_ended", "_incoming", "_outgoing", "_owed", "_read", "_receive", "_rest", "_said_end", "_send",
-        "_socket", "_write", "session",
+        "_aborted", "_ended", "_incoming", "_outgoing", "_owed", "_read", "_read_into", "_receive", "_rest",
+        "_said_end", "_send", "_socket", "_write", "session",
     )  # fmt: skip
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext, **options: Any) -> None:
@@ -44,6 +45,7 @@ class TLSStream:
         self._outgoing = ssl.MemoryBIO()
         self.session = context.wrap_bio(self._incoming, self._outgoing, **options)
         self._read = self.session.read
+        self._read_into: Callable[[int, memoryview], int] = self.session.read  # type: ignore[assignment] # typeshed
         self._write = self.session.write
         self._receive = sock.recv_into
         self._send = sock.send
@@ -84,10 +86,15 @@ class TLSStream:
             self._rest = bytes(self._rest) + self._outgoing.read()
         if self._rest:
             try:
-                self._rest = self._rest[self._send(self._rest) :]
+                self._send_rest()
             except (BlockingIOError, InterruptedError):
                 pass
         return not self._rest
+
+    def _send_rest(self) -> None:
+        # Not in one line: mypyc may evaluate a slice's bounds twice (try_gen_slice_op, where no type fits).
+        sent = self._send(self._rest)
+        self._rest = self._rest[sent:]
 
     def first(self) -> bytes:
         """What came right behind the handshake."""
@@ -149,7 +156,7 @@ class TLSStream:
         filled = 0
         while True:
             try:
-                count = self._read(len(view), view)  # type: ignore[assignment]
+                count = self._read_into(len(view), view)
             except ssl.SSLWantReadError as error:
                 if filled:
                     return filled
@@ -189,7 +196,7 @@ class TLSStream:
         """As a socket's."""
         before = 0
         if self._rest:
-            self._rest = self._rest[self._send(self._rest) :]
+            self._send_rest()
             if self._rest:
                 raise BlockingIOError
         if self._owed:
