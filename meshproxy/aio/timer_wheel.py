@@ -17,8 +17,15 @@ SLOTS = 512
 _log = logging.getLogger(__name__)
 
 
+def _nothing() -> None:
+    """What a timer does that has fired, or was cancelled."""
+
+
 class Timer:
-    """A scheduled callback. `cancel` is O(1), and nothing once it has fired."""
+    """A scheduled callback. `cancel` is O(1), and nothing once it has fired.
+
+    After either it holds its callback no longer, whose owner may hold it: nobody is to wait for the garbage collector.
+    """
 
     __slots__ = ("_callback", "_slot", "due")
 
@@ -29,10 +36,13 @@ class Timer:
 
     def cancel(self) -> None:
         self._slot.pop(self, None)
+        self._callback = _nothing
 
     def fire(self) -> None:
+        callback = self._callback
+        self.cancel()
         try:
-            self._callback()
+            callback()
         except Exception:  # noqa: BLE001 one owner's mistake must not stop everyone's timers
             _log.exception("a timer's callback failed")
 
@@ -85,7 +95,6 @@ class TimerWheel:
         self._done = max(self._done, until)
         for timer in sorted(due, key=_due) if len(due) > 1 else due:
             if timer in self._slots[timer.due % SLOTS]:  # an earlier one may have cancelled it
-                timer.cancel()
                 timer.fire()
 
     def _ticks_at(self, now: float) -> int:

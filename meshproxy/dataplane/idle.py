@@ -10,6 +10,14 @@ CHECKS = 4
 """Looks in one timeout: who is idle is found after 1 to 1.25 times the timeout."""
 
 
+def _no_progress() -> int:
+    return 0
+
+
+def _nothing() -> None:
+    pass
+
+
 class IdleTimer:
     """Calls `expired` once `progress()` gave the same number for `timeout` seconds."""
 
@@ -27,7 +35,9 @@ class IdleTimer:
         self._timer: Timer = wheel.schedule(self._period, self._look)
 
     def cancel(self) -> None:
+        """For good: its owner is held no longer."""
         self._timer.cancel()
+        self._progress, self._expired = _no_progress, _nothing
 
     def _look(self) -> None:
         progress = self._progress()

@@ -57,6 +57,8 @@ STEP_PAUSE = 0.001
 """Seconds between the steps of applying a configuration, each some 0.3 ms long: no request waits longer than that."""
 DRAIN_POLL = 0.05
 """Seconds between looks at whether draining is done."""
+COLLECT_INTERVAL = 600.0
+"""Seconds that go by between two looks at what was frozen."""
 BUFFER_SIZE = ProxySettings().buffer_size
 
 _log = logging.getLogger(__name__)
@@ -71,6 +73,7 @@ class Worker:
         self._staged: Staged | None = None
         self._applying: Iterator[None] | None = None
         self._drain_until: float | None = None
+        self._collect_at = loop.time() + COLLECT_INTERVAL
         self._drain_timeout = ProxySettings().drain_timeout
         # uvloop's own clock is this one in whole milliseconds, which is no measure for a request.
         clock = time.monotonic  # noqa: TID251
@@ -160,10 +163,23 @@ class Worker:
 
     def _applied(self, staged: Staged) -> None:
         self._applying = self._staged = None
-        gc.freeze()  # what a configuration made stays until the next one
+        self._freeze()
         self._drain_timeout = staged.begin.settings.drain_timeout
         self._send(Ack(staged.begin.version))
         self._work_off()
+
+    def _freeze(self) -> None:
+        """What a configuration made stays until the next one: the collector shall not look at it again and again.
+
+        What was frozen and is gone is no garbage to it, either, where it refers to itself, as clusters do: so
+        everything is looked at now and then, which takes some 30 ms with 10,000 endpoints.
+        """
+        now = self._loop.time()
+        if now >= self._collect_at:
+            self._collect_at = now + COLLECT_INTERVAL
+            gc.unfreeze()
+            gc.collect()
+        gc.freeze()
 
     def _reject(self, rejected: SnapshotRejected) -> None:
         if self._staged is not None:

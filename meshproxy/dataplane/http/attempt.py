@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from typing import Final
 
 from meshproxy.dataplane.cluster import Cluster
 from meshproxy.dataplane.http.tracing import Trace
@@ -51,6 +52,9 @@ class AttemptOwner:
         `stale` says that a connection which had been kept turned out to be closed: the endpoint did nothing wrong.
         """
         raise NotImplementedError
+
+
+_NOBODY: Final = AttemptOwner()
 
 
 class Attempt:
@@ -117,6 +121,10 @@ class Attempt:
     def resume(self) -> None:
         if self.connection is not None:
             self.connection.resume()
+
+    def let_go(self) -> None:
+        """Its owner makes no further try, and is held no longer."""
+        self._owner = _NOBODY
 
     # -- from the connection -------------------------------------------------------------
 

@@ -9,6 +9,10 @@ from meshproxy.aio.timer_wheel import Timer
 from meshproxy.dataplane.reactor import Reactor
 
 
+def _nothing() -> None:
+    """What a closed deadline's time is for."""
+
+
 class Deadline:
     """Calls `reached` once the time last set has come.
 
@@ -45,6 +49,11 @@ class Deadline:
             return
         self._due = inf
         self._reached()
+
+    def close(self) -> None:
+        """Never be reached or set again; its owner is held no longer."""
+        self.cancel()
+        self._reached = _nothing
 
     def cancel(self) -> None:
         """Never be reached again."""

@@ -61,13 +61,19 @@ class _State(enum.Enum):
 
 
 class Downstream:
-    """Owns a client's socket and its exchange. `picked` is where its first request goes, if that was decided before."""
+    """Owns a client's socket and its exchange. `picked` is where its first request goes, if that was decided before.
+
+    Once closed it is free by its reference count, and so is what hangs on it: `gc.freeze` (see `runtime.worker`) makes
+    what is open at a change of the configuration the collector's no longer.
+    """
 
     __slots__ = (
         "_caller", "_chunks", "_client", "_ended", "_exchange", "_input", "_listener", "_outbox", "_paused",
         "_processing", "_reactor", "_receive", "_remaining", "_requests", "_socket", "_state", "_tunnel", "closing",
         "deadline", "facts", "frontend",
     )  # fmt: skip
+
+    __deletable__ = ("_exchange",)  # mypyc's
 
     facts: ClientFacts
     frontend: Frontend
@@ -445,10 +451,13 @@ class Downstream:
             return
         tunnel, self._tunnel = self._tunnel, None
         self._state = _State.CLOSED
-        self.deadline.cancel()
+        self.deadline.close()
+        self._outbox.close()
         if tunnel is not None:
             tunnel.close()
         self._exchange.client_gone()
+        self._exchange.let_go()
+        del self._exchange  # they hold each other
         self._reactor.forget(self._socket)
         self._socket.close()
         self._listener.connection_closed(self)

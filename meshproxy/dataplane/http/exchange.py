@@ -463,6 +463,10 @@ class Exchange(AttemptOwner):
             self._drop_attempt()
             self._settle()
 
+    def let_go(self) -> None:
+        """No further request comes."""
+        self._attempt.let_go()
+
     def tunnel_closed(self) -> None:
         """The tunnel that came of a 101 is over."""
         self._attempt.end(101, False)

@@ -100,7 +100,8 @@ class _MirroredRequest(AttemptOwner):
         if self._over:
             return
         self._over = True
-        self._deadline.cancel()
+        self._deadline.close()
         self._attempt.end(self._status, keep)
+        self._attempt.let_go()
         self._cluster.leave()
         self._reactor.budget.give_back(1)

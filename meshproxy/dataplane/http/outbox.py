@@ -8,6 +8,10 @@ from meshproxy.dataplane.reactor import Reactor
 from meshproxy.dataplane.stream import Stream
 
 
+def _nobody() -> None:
+    """Whom a closed outbox tells."""
+
+
 class Outbox:
     """Sends at once what the socket takes and keeps the rest until it is writable.
 
@@ -61,6 +65,10 @@ class Outbox:
             return b""
         self._stop()
         return bytes(rest)
+
+    def close(self) -> None:
+        """Tell nobody anything any more: the owner, who closes the socket, is held no longer."""
+        self._drained = self._failed = _nobody
 
     def _writable(self) -> None:
         rest = self._rest

@@ -14,6 +14,8 @@ from meshproxy.dataplane.upstream import Upstream
 class Tunnel:
     """Implements `pump.PumpOwner`. Owns the upstream's socket; the client's stays its connection's."""
 
+    __deletable__ = ("_download", "_upload")  # mypyc's
+
     def __init__(
         self, reactor: Reactor, downstream: Stream, to_client: bytes, upstream_socket: Stream,
         to_upstream: bytes, upstream: Upstream, idle_timeout: float, closed: Callable[[], None],
@@ -69,3 +71,4 @@ class Tunnel:
         self._upstream.received += self._download.moved
         self._reactor.forget(sock)
         sock.close()
+        del self._upload, self._download  # they hold it

@@ -396,6 +396,7 @@ class UpstreamConnection:
         self._reactor.remove_reader(sock)
         self._reactor.remove_writer(sock)
         self._socket = None
+        self.outbox.close()
         self._forget()
         return sock
 
@@ -409,6 +410,7 @@ class UpstreamConnection:
             self._handshake.stop()
             self._handshake = None
         self._reactor.forget(sock)
+        self.outbox.close()
         sock.close()
         self._forget()
 
