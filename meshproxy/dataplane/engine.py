@@ -131,6 +131,7 @@ class DataPlane:
             cluster = self._clusters.pop(name)
             self.http.forget_cluster(name)
             yield from cluster.update_endpoints((), tuple(cluster.upstreams))
+        self.http.keep_flags(self._listeners)
         self._forget_tls()
 
     def _forget_tls(self) -> None:
@@ -179,7 +180,9 @@ class DataPlane:
         router: Router[RuleAction] = Router()
         yield from router.fill(table, partial(self._rule_action, table.name))
         self._tables.put(table.name, router)
-        self.http.keep_rules(table.name, {rule.name for host in table.virtual_hosts for rule in host.rules})
+        rules = [rule for host in table.virtual_hosts for rule in host.rules]
+        backends = {(rule.name, backend.name) for rule in rules for backend in rule.backends}
+        self.http.keep_rules(table.name, backends | {(rule.name, "") for rule in rules})
 
     def _rule_action(self, table: str, rule: Rule) -> RuleAction:
         return RuleAction(rule, self._clusters, partial(self.http.counters, table, rule.name))

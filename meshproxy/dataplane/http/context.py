@@ -74,10 +74,15 @@ class HTTPContext:
             found = self._counters[key] = RequestCounters()
         return found
 
-    def keep_rules(self, table: str, rules: Collection[str]) -> None:
-        """Forget what other rules of a table counted: they are gone."""
-        for key in [key for key in self._counters if key[0] == table and key[1] and key[1] not in rules]:
+    def keep_rules(self, table: str, rules: Collection[tuple[str, str]]) -> None:
+        """Forget what other rules and backends of a table counted: they are gone. `rules` are (rule, backend)."""
+        for key in [key for key in self._counters if key[0] == table and key[1] and key[1:] not in rules]:
             del self._counters[key]
+
+    def keep_flags(self, listeners: Collection[str]) -> None:
+        """Forget what requests of other listeners ended with."""
+        for key in [key for key in self.flags if key[0] not in listeners]:
+            del self.flags[key]
 
     def forget_table(self, table: str) -> None:
         """A table is gone, and so are its rules' counts."""

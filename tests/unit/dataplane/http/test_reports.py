@@ -11,7 +11,7 @@ import pytest
 from meshproxy.dataplane.http.recent import BAD as BAD_ONES
 from meshproxy.dataplane.http.recent import GOOD
 from meshproxy.snapshot.messages import AccessRecord, RequestCounts, RequestStats
-from meshproxy.snapshot.model import AccessLog, ProxySettings
+from meshproxy.snapshot.model import AccessLog, ProxySettings, Snapshot
 from meshproxy.snapshot.routes import Backend, Filters, Redirect, RetryCondition, RetryPolicy, RouteMatch
 from tests.support.http import OK, HTTPPlane, Origin, Received, rule
 
@@ -146,6 +146,22 @@ async def test_rules_that_are_gone_are_forgotten(plane: HTTPPlane, origins: tupl
     reports.take()
     assert reports.statuses("t", "new", "c0") == (0, 0, 1, 0, 0, 0)
     assert {key[1] for key in plane.plane.http._counters} == {"", "new"}
+
+
+async def test_backends_and_listeners_that_are_gone_are_forgotten(
+    plane: HTTPPlane, origins: tuple[Origin, Origin]
+) -> None:
+    http = plane.plane.http
+    for release in range(20):
+        backend = Backend(cluster="c0", label=f"cart-{release}:80")
+        plane.route(rule(backends=(backend,), matches=(RouteMatch(path="/s"),)), origins=origins)
+    client = await plane.connect()
+    assert (await client.get(b"/nothing")).status == 404
+    assert {backend for _, _, backend in http._counters} == {"", "cart-19:80"}
+    assert http.flags == {("l", "NR"): 1}
+    plane.apply_snapshot(Snapshot(version="w"))
+    assert not http.flags
+    assert not http._counters
 
 
 async def test_an_idle_connection_that_closes_is_reported(plane: HTTPPlane, origins: tuple[Origin, Origin]) -> None:
