@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import logging
 import socket
 import struct
 from collections.abc import Callable
@@ -45,6 +46,7 @@ DRAIN_GRACE = 0.5
 """Seconds for one more request once we drain: who asks without a pause is to be told, and not to be cut off."""
 LINGER = 2.0
 """Seconds in which what a client still sends is thrown away, so that no reset overtakes the last answer (§9.6)."""
+_log = logging.getLogger(__name__)
 _RESET = struct.pack("ii", 1, 0)
 
 
@@ -97,7 +99,7 @@ class Downstream:
         self.facts = self.frontend.facts(client[0], tls)
         self._client = client
         self._caller = Caller(listener.principal_of(client, tls), client[0])
-        self.deadline = Deadline(reactor, self._deadline_reached)
+        self.deadline = Deadline(reactor, self._time_is_up)
         self._outbox = Outbox(reactor, sock, self._drained, self._client_gone)
         self._exchange = Exchange(self)
         self._exchange.preference.reserved = picked
@@ -292,7 +294,7 @@ class Downstream:
 
         def call() -> None:
             self._reactor.look_at_clock()
-            callback()
+            self._guard(callback)
 
         return self._reactor.wheel.schedule(delay, call)
 
@@ -375,6 +377,17 @@ class Downstream:
         self.close()
 
     # -- the end -------------------------------------------------------------------------
+
+    def _guard(self, callback: Callable[[], None]) -> None:
+        """Call what a timer is for: a mistake of ours ends this connection, which nothing might wake up again."""
+        try:
+            callback()
+        except Exception:  # noqa: BLE001 as in the reactor, which does so for what sockets call
+            _log.exception("a timer's callback failed")
+            self.abort()
+
+    def _time_is_up(self) -> None:
+        self._guard(self._deadline_reached)
 
     def _deadline_reached(self) -> None:
         if self._state in (_State.BODY, _State.ANSWERING) and self._exchange.active:

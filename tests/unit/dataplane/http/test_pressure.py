@@ -356,6 +356,33 @@ async def test_an_empty_line_may_come_in_two_pieces(plane: HTTPPlane, make_origi
 # -- timeouts and mistakes ----------------------------------------------------------------
 
 
+@pytest.mark.skipif(is_compiled(), reason="methods of compiled classes cannot be replaced")
+@pytest.mark.parametrize("timer", ["deadline_reached", "_backoff_over"])
+async def test_a_mistake_in_a_timer_ends_the_connection(
+    plane: HTTPPlane,
+    make_origin: MakeOrigin,
+    timer: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("a mistake")
+
+    async def never(_: Received) -> bytes | None:
+        await asyncio.Event().wait()
+        return None
+
+    busy = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"
+    origin = await make_origin(never if timer == "deadline_reached" else busy)
+    retry = RetryPolicy(attempts=1, conditions=(RetryCondition.STATUS,), statuses=(503,), backoff=0.001)
+    plane.route(rule(request_timeout=0.1, retry=retry), origins=(origin,))
+    client = await plane.connect()
+    monkeypatch.setattr(Exchange, timer, fail)
+    with caplog.at_level(logging.CRITICAL + 1):
+        await client.send(GET)
+        assert await client.is_closed()
+
+
 async def test_a_stream_that_never_moves_ends_after_its_timeout(plane: HTTPPlane, make_origin: MakeOrigin) -> None:
     async def never(_: Received) -> bytes | None:
         await asyncio.Event().wait()
