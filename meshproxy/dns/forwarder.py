@@ -31,6 +31,9 @@ FAILURE_RECHECK = 30.0
 """Seconds in which a stale answer is given at once, before upstreams are asked again (RFC 8767 §5)."""
 FAILURE_TTL = 1.0
 """Seconds that a failure is remembered, so that clients who try again do no harm (RFC 9520 §3.2)."""
+DOCKER = "127.0.0.11"
+"""Docker's own server, which says 600 s of containers that come and go, and is asked within this machine."""
+MAX_DOCKER_TTL = 5
 PROBE_INTERVAL = 30.0
 """Seconds between looks whether a failing upstream leads back to us, at least."""
 PROBE_SUFFIX: Labels = ("loop-probe", "meshproxy")
@@ -212,7 +215,10 @@ class Forwarder:
             question.wire, dnssec_ok=question.dnssec_ok, checking_disabled=question.checking_disabled, edns=edns
         )
         answer = await exchange(upstream.address, query, question.wire, self._timeout, self._random_id)
-        return read_answer(answer, question.wire, self._clock(), str(upstream.address))
+        read = read_answer(answer, question.wire, self._clock(), str(upstream.address))
+        if upstream.address.host == DOCKER and read.ttl > MAX_DOCKER_TTL:
+            return read._replace(ttl=MAX_DOCKER_TTL)
+        return read
 
     def _random_id(self) -> int:
         return self._random.getrandbits(16)

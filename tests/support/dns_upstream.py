@@ -96,11 +96,11 @@ class FakeUpstream(asyncio.DatagramProtocol):
 
 
 @asynccontextmanager
-async def upstream(answer: Answer) -> AsyncIterator[FakeUpstream]:
+async def upstream(answer: Answer, host: str = "127.0.0.1") -> AsyncIterator[FakeUpstream]:
     """An upstream that runs while the body does."""
     loop = asyncio.get_running_loop()
     made = FakeUpstream(answer)
-    server = await asyncio.start_server(made.serve_tcp, "127.0.0.1", 0)
+    server = await asyncio.start_server(made.serve_tcp, host, 0)
     made.address = SocketAddress(*server.sockets[0].getsockname())
     transport, _ = await loop.create_datagram_endpoint(lambda: made, local_addr=(made.address.host, made.address.port))
     try:

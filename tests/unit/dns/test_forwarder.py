@@ -90,6 +90,16 @@ async def test_an_answer_is_kept_for_its_time(make_forwarder: MakeForwarder, clo
         assert forwarder.known(QUESTION) is None
 
 
+async def test_dockers_own_answers_are_soon_too_old(make_forwarder: MakeForwarder, clock: FakeClock) -> None:
+    async with upstream(reply("@ 600 IN A 172.18.0.2"), "127.0.0.11") as server:
+        forwarder = make_forwarder(server.address)
+        await ask(forwarder)
+        clock.now += 4
+        assert forwarder.known(QUESTION) is not None
+        clock.now += 1
+        assert forwarder.known(QUESTION) is None
+
+
 async def test_that_there_is_nothing_is_kept_too(make_forwarder: MakeForwarder, clock: FakeClock) -> None:
     async with upstream(reply(rcode="NXDOMAIN", authority=(SOA,))) as server:
         forwarder = make_forwarder(server.address)
