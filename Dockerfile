@@ -27,6 +27,7 @@ FROM scratch
 COPY --from=build /build/root /
 ENV PATH=/usr/local/bin:/usr/bin:/bin \
     PYTHONUNBUFFERED=1 \
+    SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
     MESHPROXY_CONFIG=/etc/meshproxy \
     MESHPROXY_STATE_DIR=/var/lib/meshproxy
 # Ports below 1024: Docker lets everybody listen there (net.ipv4.ip_unprivileged_port_start=0); elsewhere add NET_BIND_SERVICE.

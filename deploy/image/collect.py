@@ -17,8 +17,8 @@ OMITTED = (
     "setuptools*", "site-packages", "test", "tests", "tkinter", "turtle*", "*.a", "*.pyi", "*.pyx", "*.pxd",
     "_tkinter*",
 )  # fmt: skip
-SYSTEM = ("/bin/sh", "/etc/ssl/certs/ca-certificates.crt", "/usr/share/zoneinfo/UTC")
-"""A shell to look around with, and what is trusted."""
+SYSTEM = ("/bin/sh", "/etc/ssl/certs/ca-certificates.crt", "/etc/ld.so.cache")
+"""A shell to look around with, what is trusted, and where the loader finds libraries."""
 
 COMMAND = """\
 #!/usr/bin/python3
