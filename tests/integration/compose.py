@@ -8,7 +8,8 @@ import os
 import shutil
 import subprocess
 import uuid
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
@@ -22,6 +23,8 @@ IMAGE = "python:3.11-slim"
 """Has python3 and curl. Nothing is pulled."""
 SOCKET = Path(os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://"))
 BUILD_TIMEOUT = 600.0
+EVERY_PROFILE = ("--profile", "*")
+"""What is started by its name is taken down by its name only, or so."""
 GRACE = 0.5
 """Seconds that the server goes on after SIGTERM, as a server that drains does."""
 
@@ -116,8 +119,8 @@ class Compose:
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        await self("kill")
-        await self("down", "--volumes", "--timeout", "0")
+        await self(*EVERY_PROFILE, "kill")
+        await self(*EVERY_PROFILE, "down", "--volumes", "--timeout", "0")
 
     async def __call__(self, *arguments: str) -> str:
         """What ``docker compose ARGUMENTS`` prints."""
@@ -128,12 +131,20 @@ class Compose:
         await self("up", "--detach", "--no-build", "--pull", "never", *arguments)
 
 
-async def build_image(directory: Path, tag: str, **arguments: str) -> None:
-    """What the Dockerfile in `directory` makes, by a plain engine. Takes minutes the first time."""
+@asynccontextmanager
+async def built_image(directory: Path, tag: str, **arguments: str) -> AsyncIterator[None]:
+    """What the Dockerfile in `directory` makes, by a plain engine, is there as `tag` while the body runs.
+
+    Takes minutes the first time: what the engine remembers of the building is left to it.
+    """
     given = [word for key, value in arguments.items() for word in ("--build-arg", f"{key}={value}")]
     environment = _environment() | {"DOCKER_BUILDKIT": "0"}
     command = ("docker", "build", "--quiet", "--tag", tag, *given, str(directory))
     await output_of(*command, environment=environment, patience=BUILD_TIMEOUT)
+    try:
+        yield
+    finally:
+        await output_of("docker", "image", "rm", tag, environment=environment)
 
 
 class SocketProxy:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import uuid
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,11 +15,11 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.integration.compose import IMAGE, Compose, build_image
+from tests.integration.compose import IMAGE, Compose, built_image
 from tests.integration.programs import require
 from tests.meta.project import ROOT
 
-TAG = "meshproxy-test-shop"
+TAG = f"meshproxy-test-shop:{uuid.uuid4().hex[:8]}"
 CLIENTS = 4
 TIMEOUT = 30.0
 
@@ -100,7 +101,9 @@ async def open_shop(directory: Path) -> AsyncIterator[Shop]:
     override = directory / "stand-ins.json"
     override.write_text(json.dumps(_stand_ins(consul)))
     environment = {"MESHPROXY_IMAGE": TAG, "SHOP_PORT": "127.0.0.1:", "PROMETHEUS_PORT": "127.0.0.1:"}
-    async with Compose(ROOT / "docker-compose.yml", override, environment=environment) as compose:
-        await build_image(ROOT, TAG, COMPILE="0")
+    async with (
+        built_image(ROOT, TAG, COMPILE="0"),
+        Compose(ROOT / "docker-compose.yml", override, environment=environment) as compose,
+    ):
         await compose.up("--wait")
         yield Shop(compose, (await compose("port", "edge", "8080")).strip())
