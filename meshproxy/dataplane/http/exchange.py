@@ -107,7 +107,7 @@ class Exchange(AttemptOwner):
             return
         self.rule, self._prefix = rule, _ = found
         authorization = rule.authorization or self.client.frontend.authorization
-        if not authorization or not self._is_refused(forbidden(self, authorization)):
+        if not authorization or not self._is_refused(forbidden(self, rule, authorization)):
             self._follow(rule, head)
 
     def _follow(self, rule: RuleAction, head: RequestHead) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from meshproxy.dataplane.cluster import Cluster
 
 if TYPE_CHECKING:
+    from meshproxy.dataplane.http.actions import RuleAction
     from meshproxy.dataplane.http.exchange import Exchange
 
 
@@ -19,8 +20,14 @@ class Refusal(NamedTuple):
     fields: bytes = b""
 
 
-def forbidden(exchange: Exchange, authorization: str) -> Refusal | None:
-    """Why the request's client may not have what it asks for."""
+def forbidden(exchange: Exchange, rule: RuleAction, authorization: str) -> Refusal | None:
+    """Why the request's client may not have what it asks for.
+
+    A preflight that the rule itself answers is not asked about: browsers send it without what says who they are
+    (Fetch standard, "CORS-preflight fetch"), and it gets nothing of an endpoint's.
+    """
+    if rule.cors is not None and rule.cors.preflight(exchange.head) is not None:
+        return None
     client = exchange.client
     policy = client.frontend.authorizers.refusal_of_request(
         authorization, client.caller(exchange.client_address), exchange.head

@@ -13,6 +13,7 @@ from meshproxy.snapshot.authorization import ANY_OPERATION, Authorization, Autho
 from meshproxy.snapshot.http import HTTPListener
 from meshproxy.snapshot.messages import DecisionCount
 from meshproxy.snapshot.model import Endpoint, Protocol
+from meshproxy.snapshot.routes import CORS, Filters
 from tests.support.http import HTTPPlane, Origin, rule
 from tests.unit.dataplane.http.conftest import MakeOrigin, make_origin, plane
 
@@ -65,6 +66,18 @@ async def test_a_rule_has_its_own(plane: HTTPPlane, make_origin: MakeOrigin) -> 
     """As those of Gateways have, whose listeners share an address."""
     plane.route(rule(authorization="a"), origins=(await make_origin(),), authorization=denying(HERE))
     assert (await (await plane.connect()).get()).status == 403
+
+
+async def test_a_preflight_is_answered_to_everybody(plane: HTTPPlane, make_origin: MakeOrigin) -> None:
+    """Without that, no page could send the request that would be allowed."""
+    cors = CORS(allow_origins=("https://a.example",), allow_methods=("PUT",))
+    plane.route(rule(filters=Filters(cors=cors)), origins=(await make_origin(),), authorization=denying(HERE))
+    client = await plane.connect()
+    asked = b"%s / HTTP/1.1\r\nHost: s\r\nOrigin: https://a.example\r\n%s\r\n"
+    answer = await client.ask(asked % (b"OPTIONS", b"Access-Control-Request-Method: PUT\r\n"))
+    assert (answer.status, answer.fields[b"access-control-allow-methods"]) == (204, b"PUT")
+    for refused in (asked % (b"OPTIONS", b""), asked % (b"GET", b"Access-Control-Request-Method: PUT\r\n")):
+        assert (await client.ask(refused)).status == 403
 
 
 @pytest.fixture
