@@ -68,8 +68,14 @@ class Edge:
             "stringData": data,
         }
 
-    def configure(self, *listeners: dict[str, Any], documents: tuple[Manifest, ...] = (), **gateway: Any) -> None:
-        """A route of `listeners` to nginx, and whatever `documents` say."""
+    def configure(
+        self,
+        *listeners: dict[str, Any],
+        documents: tuple[Manifest, ...] = (),
+        rule: dict[str, Any] | None = None,
+        **gateway: Any,
+    ) -> None:
+        """A route of `listeners` to nginx, with what `rule` adds, and whatever `documents` say."""
         self.proxy.configure(
             _gateway(self.address, listeners, **gateway),
             {
@@ -78,7 +84,7 @@ class Edge:
                 "metadata": {"name": "web"},
                 "spec": {
                     "parentRefs": [{"name": "edge"}],
-                    "rules": [{"backendRefs": [{"name": "backend", "port": 80}]}],
+                    "rules": [{"backendRefs": [{"name": "backend", "port": 80}], **(rule or {})}],
                 },
             },
             make_service(SocketAddress(free_address().host, 80)),
@@ -141,6 +147,19 @@ async def test_certificates_by_name_and_one_host_on_a_connection(edge: Edge) -> 
     for version, weak in (("-tls1_1", ("-cipher", "ALL:@SECLEVEL=0")), ("-tls1_2", ("-cipher", "AES128-SHA"))):
         assert "alert" in await _s_client(edge, "shop.example.com", version, *weak)
     assert "Secure Renegotiation IS supported" in await _s_client(edge, "shop.example.com", "-tls1_2")
+
+
+async def test_cookies_given_over_tls_are_shown_over_tls_only(edge: Edge) -> None:
+    edge.configure(
+        edge.listener("shop", "shop.example.com", certificateRefs=[{"name": "shop"}]),
+        documents=(edge.secret("shop", edge.ca.issue(dns=("shop.example.com",))),),
+        rule={"sessionPersistence": {"sessionName": "kept"}},
+    )
+    await edge.proxy.start()
+    jar = edge.directory / "jar"
+    await edge.curl("shop.example.com", "-o", "/dev/null", "-c", str(jar))
+    domain, _, path, secure, *_, name, _ = jar.read_text().splitlines()[-1].split("\t")
+    assert (domain, path, secure, name) == ("#HttpOnly_shop.example.com", "/", "TRUE", "kept")
 
 
 async def test_a_certificate_is_renewed_and_a_broken_one_is_not_used(edge: Edge) -> None:

@@ -138,7 +138,7 @@ class Exchange(AttemptOwner):
         config = cluster.config
         if self._is_refused(refused(cluster, max(self.head.length, self.body.size), self.started)):
             return
-        self.preference.hash(cluster, self.head, self.request_id)
+        self.preference.hash(cluster, self.head, self.request_id, secure=self.client.facts.tls is not None)
         self._retries.begin(rule.retry or config.retry, self.head.method)
         timeout = rule.request_timeout if rule.request_timeout is not None else config.request_timeout
         self._timeouts.request_due = self.started + timeout if timeout else inf
@@ -292,7 +292,9 @@ class Exchange(AttemptOwner):
         assert backend is not None
         assert cluster is not None
         upstream = self._attempt.upstream
-        added = self.preference.response_fields(rule.persistence, cluster, upstream, self.client.wall())
+        added = self.preference.response_fields(
+            rule.persistence, cluster, upstream, self.client.wall(), secure=self.client.facts.tls is not None
+        )
         return added + backend.cors.response_fields(self.head) if backend.cors is not None else added
 
     def response_body(self, body: Bytes, done: bool) -> None:

@@ -60,8 +60,13 @@ class Persistence:
             return None
         return token
 
-    def response_field(self, token: Token | None, cluster: Cluster, upstream: Upstream, wall: float) -> bytes:
-        """The field line that tells a client its token; empty where the one it showed is still right."""
+    def response_field(
+        self, token: Token | None, cluster: Cluster, upstream: Upstream, wall: float, *, secure: bool
+    ) -> bytes:
+        """The field line that tells a client its token; empty where the one it showed is still right.
+
+        `secure`: the client came by TLS, and is to show a cookie by TLS only (GEP-1619).
+        """
         endpoint = endpoint_token(cluster.config.name, upstream.key)
         now = int(wall)
         known = token is not None and token.endpoint == endpoint
@@ -74,13 +79,17 @@ class Persistence:
         age = None
         if self._config.permanent and self._config.absolute_timeout is not None:
             age = max(0, int(issued + self._config.absolute_timeout - now))
-        return set_cookie(self._name, value, age)
+        return set_cookie(self._name, value, age, secure=secure)
 
 
-def set_cookie(name: bytes, value: bytes, max_age: int | None) -> bytes:
+def set_cookie(name: bytes, value: bytes, max_age: int | None, *, secure: bool) -> bytes:
     """A Set-Cookie field line (RFC 6265 §4.1)."""
-    age = b"" if max_age is None else b"; Max-Age=%d" % max_age
-    return b"\r\nset-cookie: " + name + b"=" + value + b"; Path=/; HttpOnly; SameSite=Lax" + age
+    attributes = b"; Path=/; HttpOnly; SameSite=Lax"
+    if secure:
+        attributes += b"; Secure"
+    if max_age is not None:
+        attributes += b"; Max-Age=%d" % max_age
+    return field(b"set-cookie", name + b"=" + value + attributes)
 
 
 class HashKey(NamedTuple):
@@ -93,8 +102,11 @@ class HashKey(NamedTuple):
 NO_KEY = HashKey(None)
 
 
-def hash_key(hash_on: tuple[HashOn, ...], head: RequestHead, new_value: bytes) -> HashKey:
-    """By the first of `hash_on` that the request has; `new_value` is for a client that is to be given a cookie."""
+def hash_key(hash_on: tuple[HashOn, ...], head: RequestHead, new_value: bytes, *, secure: bool) -> HashKey:
+    """By the first of `hash_on` that the request has; `new_value` is for a client that is to be given a cookie.
+
+    `secure` is as for `Persistence.response_field`.
+    """
     for each in hash_on:
         name = each.name.encode()
         if each.source is HashSource.HEADER:
@@ -106,7 +118,7 @@ def hash_key(hash_on: tuple[HashOn, ...], head: RequestHead, new_value: bytes) -
             value = cookie_value(cookies, name) if cookies is not None else None
             if value is None and each.cookie_ttl is not None:
                 max_age = int(each.cookie_ttl) or None
-                return HashKey(new_value.decode(), set_cookie(name, new_value, max_age))
+                return HashKey(new_value.decode(), set_cookie(name, new_value, max_age, secure=secure))
         if value is not None:
             return HashKey(value.decode("latin-1"))
     return NO_KEY

@@ -26,19 +26,22 @@ class Preference:
         self.key: HashKey = NO_KEY
         self.token: Token | None = None
 
-    def hash(self, cluster: Cluster, head: RequestHead, new_value: bytes) -> None:
-        """Hash what the cluster's policy says; `new_value` is for a client that is to be given a cookie."""
+    def hash(self, cluster: Cluster, head: RequestHead, new_value: bytes, *, secure: bool) -> None:
+        """Hash what the cluster's policy says.
+
+        `new_value` is for a client that is to be given a cookie, `secure` as for `Persistence.response_field`.
+        """
         if cluster.config.hash_on:
-            self.key = hash_key(cluster.config.hash_on, head, new_value)
+            self.key = hash_key(cluster.config.hash_on, head, new_value, secure=secure)
             self.reserved = None
 
     def response_fields(
-        self, persistence: Persistence | None, cluster: Cluster, upstream: Upstream, wall: float
+        self, persistence: Persistence | None, cluster: Cluster, upstream: Upstream, wall: float, *, secure: bool
     ) -> bytes:
         """The field lines that have the client show the same preference again; `wall` is Unix time."""
         if persistence is None:
             return self.key.response_field
-        return self.key.response_field + persistence.response_field(self.token, cluster, upstream, wall)
+        return self.key.response_field + persistence.response_field(self.token, cluster, upstream, wall, secure=secure)
 
     def pick(self, cluster: Cluster, client: str, retries: Retries) -> Upstream | None:
         """The upstream for the next try of a request of `client` (an IP address), if there is one."""

@@ -45,7 +45,9 @@ def test_the_first_that_a_request_has(
 ) -> None:
     data = b"GET " + target + b" HTTP/1.1\r\nHost: s\r\n" + fields + b"\r\n"
     head = parse_request(data)
-    assert hash_key(tuple(hash_on), head, b"new") == (text, said)
+    assert hash_key(tuple(hash_on), head, b"new", secure=False) == (text, said)
+    secure = said.replace(b"SameSite=Lax", b"SameSite=Lax; Secure")
+    assert hash_key(tuple(hash_on), head, b"new", secure=True) == (text, secure)
 
 
 def make_cluster(**config: Any) -> Cluster:
