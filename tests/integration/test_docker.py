@@ -332,6 +332,7 @@ async def test_the_fake_engine_answers_as_a_real_one(tmp_path: Path) -> None:
             assert real.networks[0].gateway
             again = decode_listing(msgspec.json.encode([listed(real)]))
             assert again == ((real,), ())
+            await wait_until(lambda: _heeds_signals(compose), "it would end when it is told to")
             await compose("stop")
             async with asyncio.timeout(10):
                 await ended.wait()
@@ -340,3 +341,7 @@ async def test_the_fake_engine_answers_as_a_real_one(tmp_path: Path) -> None:
     actions = [event.action for event in events]
     assert [action for action in actions if action in ("start", "kill", "die")] == ["start", "kill", "die"]
     assert next(event for event in events if event.action == "kill").begins_to_stop
+
+
+async def _heeds_signals(compose: Compose) -> bool:
+    return "healthy" in await compose("exec", "-T", "web", "ls", "/tmp")
