@@ -12,7 +12,6 @@ export const state = {
   why: "",
   since: Date.now(),
   restarted: 0,
-  began: 0,
   mesh: { version: "", entries: [], services: [], calls: [] },
   routes: [],
   health: [],
@@ -129,14 +128,10 @@ function take(event) {
 }
 
 function takeStatus(status) {
-  const began = Date.now() - status.uptime * 1000;
-  const pids = new Set(state.status?.workers.map((worker) => worker.pid));
-  // A machine that slept tells of a later beginning, too; its workers are still the same.
-  if (state.status && began > state.began + 1500 && !status.workers.some((worker) => pids.has(worker.pid))) {
+  if (state.status && state.status.process !== status.process) {
     state.restarted = Date.now();
     state.requests = []; // their numbers begin anew
   }
-  state.began = began;
   state.status = status;
 }
 

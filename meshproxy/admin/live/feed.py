@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import msgspec
 
@@ -22,11 +23,16 @@ from meshproxy.telemetry.export import SignalStatus
 SHOWN_EVENTS = 100
 SHOWN_DIAGNOSTICS = 500
 """The newest, and the first: a page is for people."""
+_PROCESS = uuid4().hex
 
 
 class LiveStatus(Row, frozen=True, kw_only=True):
-    """As `StatusDocument`, without what has sections of its own; `identity` and `dns` are problems, empty for none."""
+    """As `StatusDocument`, without what has sections of its own; `identity` and `dns` are problems, empty for none.
 
+    `process` is another one after each start of the proxy.
+    """
+
+    process: str
     version: str
     name: str
     namespace: str
@@ -128,6 +134,7 @@ class Feed:
         view = self._view
         settings, reason, identity, dns = view.snapshot().settings, view.not_ready_reason(), view.identity(), view.dns()
         return LiveStatus(
+            process=_PROCESS,
             version=__version__,
             name=settings.name,
             namespace=settings.namespace,
