@@ -77,6 +77,14 @@ class Mesh:
                 said[response.text.strip() if response.status_code == 200 else str(response.status_code)] += 1
         return said
 
+    async def until_answered_by(self, name: str) -> None:
+        """Until that one answers: without a check a container is ready before its server listens."""
+
+        async def answers() -> bool:
+            return await self.answers(1) == {name: 1}
+
+        await wait_until(answers, f"{name} answers")
+
     @asynccontextmanager
     async def under_load(self, path: str = "/") -> AsyncIterator[list[str]]:
         """Requests on kept connections, one after the other in four lines; the list has what went wrong."""
@@ -211,10 +219,10 @@ async def test_the_hosts_network_and_another_containers(mesh: Mesh, tmp_path: Pa
     async with Compose.of(tmp_path, services) as compose:
         await compose.up()
         await mesh.until_ready(1)
-        assert await mesh.answers(2) == {"host": 2}
+        await mesh.until_answered_by("host")
         other = Mesh(mesh.proxy, f"{mesh.service}-beside")
         await other.until_ready(1)
-        assert await other.answers(2) == {"b": 2}
+        await other.until_answered_by("b")
 
 
 # -- the way to the engine --------------------------------------------------------------
