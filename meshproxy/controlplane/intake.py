@@ -81,7 +81,8 @@ class Intake:
         await self._tasks.cancel()
         await self._running.stop()
         if running:
-            self._unsaved.update(name for name in self._running.names if not self._running.is_fixed(name))
+            names = (name for name in self._running.names if not self._running.is_fixed(name))
+            self._unsaved.update(name for name in names if not self.store.status(name).problem)
             await self._save()
 
     def is_never_right(self, status: SourceStatus) -> bool:
@@ -193,11 +194,11 @@ class Intake:
         self._running.distrust(name).offer(self.store.resources(name), (), self._clock())
 
     async def _save(self) -> None:
-        """Write what changed of those sources that stand behind it."""
+        """Write what changed; a source that failed a moment later stood behind it then."""
         names, self._unsaved = self._unsaved, set()
         if self._saved is None:
             return
         for name in names & set(self._running.names):
             status = self.store.status(name)
-            if status.heard and not status.problem:
+            if status.heard:
                 await asyncio.to_thread(self._saved.save, name, status.address, self.store.resources(name))

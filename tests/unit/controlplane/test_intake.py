@@ -205,6 +205,17 @@ async def test_a_restart_uses_what_was_said_before(make: Make) -> None:
     assert plane.names() == ["a", "b"], "a registry that comes back empty is doubted, too"
 
 
+async def test_what_was_said_a_moment_before_the_registry_went_is_kept(make: Make) -> None:
+    plane = make(proxy("[{consul: {}}]"))
+    consul = await plane.registry()
+    consul.say("a")
+    consul.fail("connection refused")
+    await plane.intake.stop()
+    plane = make(proxy("[{consul: {}}]"))
+    await plane.registry()
+    assert plane.names() == ["a"]
+
+
 async def test_what_another_registry_said_is_not_used(make: Make) -> None:
     plane = make(proxy("[{consul: {}}]"))
     (await plane.registry()).say("a")
