@@ -34,6 +34,12 @@ def make_service(address: SocketAddress | None = None, name: str = "backend", **
     return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": filled | spec}
 
 
+def make_tcp_service(address: SocketAddress, **spec: Any) -> Manifest:
+    """One whose clients nobody waits for, to see whether they speak HTTP: for tests with many connections."""
+    port = {"name": "main", "port": address.port, "targetPort": "main", "appProtocol": "tcp"}
+    return make_service(address, ports=[port], **spec)
+
+
 def make_workload(address: SocketAddress, name: str, app: str = "backend", **spec: Any) -> Manifest:
     return {
         "apiVersion": "meshproxy.dev/v1",

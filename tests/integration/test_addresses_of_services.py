@@ -13,7 +13,7 @@ from tests.integration.backends import Backend, make_backends
 from tests.integration.clients import Client, is_refused, shares, who_answers
 from tests.integration.conditions import wait_until
 from tests.integration.datagrams import UDPBackend, UDPClient
-from tests.integration.manifests import make_service, make_slice, make_workload
+from tests.integration.manifests import make_service, make_slice, make_tcp_service, make_workload
 from tests.integration.proxy_process import ProxyProcess
 
 
@@ -213,14 +213,14 @@ async def test_affinity_holds_across_workers_and_can_be_switched(proxy: ProxyPro
     workloads = [make_workload(each.address, each.name) for each in backends]
     sources = [free_host() for _ in range(12)]
     async with backends[0], backends[1], backends[2]:
-        proxy.configure(make_service(address, sessionAffinity="ClientIP"), *workloads, workers=2)
+        proxy.configure(make_tcp_service(address, sessionAffinity="ClientIP"), *workloads, workers=2)
         await proxy.start()
         for source in sources:
             counted = await shares(address, 8, source)
             assert len(counted) == 1, f"{source} was led to {counted}"
-        proxy.configure(make_service(address), *workloads, workers=2)
+        proxy.configure(make_tcp_service(address), *workloads, workers=2)
         await wait_until(lambda: _spreads(address, sources[0]), "affinity is off")
-        proxy.configure(make_service(address, sessionAffinity="ClientIP"), *workloads, workers=2)
+        proxy.configure(make_tcp_service(address, sessionAffinity="ClientIP"), *workloads, workers=2)
         await wait_until(lambda: _sticks(address, sources[0]), "affinity is on again")
 
 

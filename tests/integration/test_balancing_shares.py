@@ -13,7 +13,7 @@ from tests.integration.addresses import free_host
 from tests.integration.backends import Backend, make_backends
 from tests.integration.clients import Client, shares, who_answers
 from tests.integration.conditions import wait_until
-from tests.integration.manifests import make_policy, make_service, make_workload
+from tests.integration.manifests import make_policy, make_tcp_service, make_workload
 from tests.integration.proxy_process import ProxyProcess
 
 
@@ -23,7 +23,7 @@ async def _serve(
     backends = [await stack.enter_async_context(backend) for backend in make_backends(len(weights))]
     pairs = zip(backends, weights, strict=True)
     proxy.configure(
-        make_service(address),
+        make_tcp_service(address),
         *(make_workload(backend.address, backend.name, weight=weight) for backend, weight in pairs),
         make_policy(loadBalancing={"algorithm": algorithm}),
     )
