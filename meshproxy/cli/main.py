@@ -48,8 +48,8 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(f"{__version__} ({describe_build()})", prog_name="meshproxy")
 def main() -> None:
-    """A Kubernetes Service for programs outside Kubernetes.
+    """A Kubernetes Service and a service mesh for programs that run outside Kubernetes.
 
-    `run`, `validate`, `schema`, `doctor`, `demo` and `ca` work on files; the others ask a running proxy's
-    admin API (--admin, MESHPROXY_ADMIN, or 127.0.0.1:15000). `route` does either.
+    `get`, `describe`, `status`, `top`, `dns` and `drain` ask a running proxy's admin API (--admin,
+    MESHPROXY_ADMIN, or 127.0.0.1:15000), and `route` does if it is given no files.
     """

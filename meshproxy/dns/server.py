@@ -10,6 +10,7 @@ from random import Random
 
 import msgspec
 
+from meshproxy.aio.sockets import bound_socket
 from meshproxy.aio.tasks import OwnedTasks
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.bind_errors import explain_bind_error
@@ -42,9 +43,9 @@ class _Sockets:
 
     def __init__(self, address: SocketAddress, udp: Front, tcp: Front) -> None:
         guests = Guests(address)
-        datagrams = _bind(address, socket.SOCK_DGRAM)
+        datagrams = bound_socket(address, socket.SOCK_DGRAM)
         try:
-            stream = _bind(address, socket.SOCK_STREAM)
+            stream = bound_socket(address, socket.SOCK_STREAM)
         except OSError:
             datagrams.close()
             raise
@@ -208,18 +209,3 @@ def _report_of(upstream: Upstream) -> UpstreamReport:
         seconds=upstream.seconds,
         problem=upstream.problem,
     )
-
-
-def _bind(address: SocketAddress, kind: socket.SocketKind) -> socket.socket:
-    sock = socket.socket(socket.AF_INET6 if address.is_ipv6 else socket.AF_INET, kind)
-    try:
-        if kind is socket.SOCK_STREAM:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if address.is_ipv6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.setblocking(False)
-        sock.bind((address.host, address.port))
-    except OSError:
-        sock.close()
-        raise
-    return sock

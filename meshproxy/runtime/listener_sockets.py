@@ -10,6 +10,7 @@ import socket
 from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 
+from meshproxy.aio.sockets import bound_socket
 from meshproxy.base.bind_errors import explain_bind_error
 from meshproxy.snapshot.model import Listener, Transport
 
@@ -76,22 +77,5 @@ class ListenerSockets:
 
 
 def _bind(listener: Listener, *, shared: bool) -> socket.socket:
-    address = listener.address
-    tcp = listener.transport is Transport.TCP
-    family = socket.AF_INET6 if address.is_ipv6 else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM)
-    try:
-        if tcp:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            # Accepted sockets inherit it (tcp(7)), which saves a system call for each.
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if shared:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        if address.is_ipv6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.setblocking(False)
-        sock.bind((address.host, address.port))
-    except OSError:
-        sock.close()
-        raise
-    return sock
+    kind = socket.SOCK_STREAM if listener.transport is Transport.TCP else socket.SOCK_DGRAM
+    return bound_socket(listener.address, kind, shared=shared)
