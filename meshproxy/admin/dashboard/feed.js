@@ -130,17 +130,14 @@ function take(event) {
 function takeStatus(status) {
   if (state.status && state.status.process !== status.process) {
     state.restarted = Date.now();
-    state.requests = []; // their numbers begin anew
+    state.requests = []; // their numbers begin anew; those of the new process come after its status
   }
   state.status = status;
 }
 
 function takeRequests(newer) {
   const last = state.requests.at(-1)?.number ?? 0;
-  const begun = newer.length && newer.at(-1).number < last; // by another process
-  if (begun) state.requests = newer;
-  else state.requests = [...state.requests, ...newer.filter((each) => each.number > last)];
-  if (state.requests.length > KEPT_REQUESTS) state.requests = state.requests.slice(-KEPT_REQUESTS);
+  state.requests = [...state.requests, ...newer.filter((each) => each.number > last)].slice(-KEPT_REQUESTS);
 }
 
 function remember(rates) {
