@@ -90,17 +90,17 @@ class Registrations:
 
     def _follow(self) -> None:
         stays = [each for each in self._kept if each[0] in self._wanted]
-        for gone in self._kept:
-            if gone[0] not in self._wanted:
-                gone[2].cancel()
-                # One that only changed keeps its id, and is registered anew over the old one.
-                if all(gone[1].state.id != self._make(wanted).state.id for wanted in self._wanted):
-                    self._tasks.start(self._leave(gone[1]), name=f"leaving {gone[1].state.id}")
         known = [each[0] for each in stays]
-        for wanted in self._wanted:
-            if wanted not in known:
-                kept = self._make(wanted)
-                stays.append((wanted, kept, self._tasks.start(kept.keep(), name=f"registration {kept.state.id}")))
+        begun = [(wanted, self._make(wanted)) for wanted in self._wanted if wanted not in known]
+        places = {_place(kept) for _, kept in begun} | {_place(kept) for _, kept, _ in stays}
+        for wanted, gone, task in self._kept:
+            if wanted not in self._wanted:
+                task.cancel()
+                # One that only changed keeps its id, and is registered anew over the old one.
+                if _place(gone) not in places:
+                    self._tasks.start(self._leave(gone), name=f"leaving {gone.state.id}")
+        for wanted, kept in begun:
+            stays.append((wanted, kept, self._tasks.start(kept.keep(), name=f"registration {kept.state.id}")))
         self._kept = stays
 
     def _make(self, wanted: Wanted) -> KeptRegistration:
@@ -118,6 +118,11 @@ class Registrations:
                 await asyncio.sleep(backoff.next_delay())
             else:
                 return
+
+
+def _place(kept: KeptRegistration) -> tuple[str, str]:
+    """Which of which agent's services it is."""
+    return kept.state.address, kept.state.id
 
 
 async def _leave_once(kept: KeptRegistration) -> bool:

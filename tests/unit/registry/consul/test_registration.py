@@ -80,6 +80,17 @@ async def test_changes_of_the_configuration_are_followed(consul: ConsulServer, k
     assert consul.services() == {}
 
 
+async def test_one_that_moves_to_another_agent_leaves_the_one_before(
+    consul: ConsulServer, tmp_path: Path, kept: Kept
+) -> None:
+    with ConsulServer(tmp_path / "other") as other:
+        kept.want(consul, {"name": "web", "port": 8080})
+        await until(consul.services)
+        kept.want(other, {"name": "web", "port": 8080})
+        await until(lambda: (set(consul.services()), set(other.services())) == (set(), {"web-here-8080"}))
+        await kept.end()
+
+
 async def test_somebody_else_takes_it_out_or_changes_it(consul: ConsulServer, kept: Kept) -> None:
     kept.want(consul, {"name": "web", "port": 8080})
     await until(consul.services)
