@@ -122,7 +122,12 @@ class TLSMaterials:
 
     def _take(self, materials: Iterable[TLSMaterial]) -> None:
         """Put those in force that differ and can be used."""
-        new = [each for each in materials if self._in_force.get(each.name) != each and self._is_usable(each)]
+        new = []
+        for each in materials:
+            if self._in_force.get(each.name) == each:
+                self._problems.pop(each.name, None)  # what was wrong for a while was taken back
+            elif self._is_usable(each):
+                new.append(each)
         self._in_force.update((each.name, each) for each in new)
         if new:
             self._changed(new)

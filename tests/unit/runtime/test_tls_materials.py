@@ -51,6 +51,16 @@ async def test_what_is_good_comes_and_what_is_not_stays_away() -> None:
     assert not workers.materials.problems()
 
 
+async def test_what_was_wrong_and_was_taken_back_is_said_anew_when_it_is_wrong_again() -> None:
+    workers, ca = Workers(), TestCA()
+    good = of("s", ca.issue(dns=("a",)))
+    for material in (good, TLSMaterial("s", "no PEM", "at all"), good):
+        workers.materials.configure([material], ())
+    assert not workers.materials.problems()
+    workers.materials.configure([TLSMaterial("s", "no PEM", "at all")], ())
+    assert len(workers.events) == 2
+
+
 async def test_a_bad_one_of_many_keeps_the_others_from_nothing() -> None:
     workers, good = Workers(), of("good", TestCA().issue(dns=("a",)))
     workers.materials.configure([TLSMaterial("bad", "no PEM", "at all"), good], ())
