@@ -14,79 +14,53 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks.peers import Meshproxy, Peer, Proxy, capacity, peers
+from benchmarks.peers import Meshproxy, Proxy, capacity, peers
 from benchmarks.reload import ReloadResult, measure_reload
-from benchmarks.report import Results, text_report, write
-from benchmarks.running import can_measure, in_turns, machine_of, running
-from benchmarks.scenarios import LOADS, WARM_UP_CONNECTIONS, IdleSample, Sample, measure, measure_idle
+from benchmarks.report import Results
+from benchmarks.running import in_rounds, machine_of, make_parser, report_on, running
+from benchmarks.scenarios import LOADS, WARM_UP_CONNECTIONS, IdleSample, measure, measure_idle
 
-RESULTS = Path(__file__).parent / "results"
-DOCS = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 ALL = ("meshproxy", "haproxy", "nginx", "envoy")
 SCENARIOS = (*(load.scenario for load in LOADS), "idle", "reload")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print the tables, write JSON and plot; 1 if a request failed, 2 if it cannot be measured here."""
-    options = _parse(arguments)
-    if not can_measure():
-        return 2
-    chosen, missing = peers(tuple(options.peers))
-    try:
-        results = _run(options, chosen, tuple(missing))
-    except RuntimeError as error:
-        print(error, file=sys.stderr)
-        return 2
-    print(text_report(results))
-    write(results, options.results, "l4", DOCS if options.write_docs else None)
-    return 1 if any(each.errors for each in results.samples) else 0
-
-
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="meshproxy's L4 beside its peers")
-    parser.add_argument("--quick", action="store_true", help="one short round and fewer connections: does it work?")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
-    parser.add_argument("--connections", type=int, default=10_000, help="idle ones")
+    """Measure and report; the exit status."""
+    parser = make_parser("meshproxy's L4 beside its peers", ALL, SCENARIOS)
+    parser.add_argument("--connections", type=int, default=10_000, help="idle ones; 1,000 of them with --quick")
     parser.add_argument("--endpoints", type=int, default=10_000, help="that the reload changes")
-    parser.add_argument("--peers", nargs="+", choices=ALL, default=ALL)
-    parser.add_argument("--scenarios", nargs="+", choices=SCENARIOS, default=SCENARIOS)
-    parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where JSON and plot go")
-    parser.add_argument("--write-docs", action="store_true", help="put the tables into docs/benchmarks.md")
     options = parser.parse_args(arguments)
     if options.quick:
-        options.rounds, options.seconds, options.connections = 1, 1.0, 1000
-    return options
+        options.connections = 1000
+    return report_on("l4", options, _run)
 
 
-def _run(options: argparse.Namespace, chosen: Sequence[Peer], missing: tuple[str, ...]) -> Results:
+def _run(options: argparse.Namespace) -> Results:
+    chosen, missing = peers(options.peers)
+    loads = [load for load in LOADS if load.scenario in options.scenarios]
     with tempfile.TemporaryDirectory(prefix="meshproxy-bench-") as name:
         directory = Path(name)
         with running(directory, chosen) as (proxies, _):
             # Idle connections come first: what a load has freed would hold them without growing.
             idle = tuple(_idle(options, proxies))
-            samples = tuple(_rounds(options, proxies, directory))
+            samples = tuple(
+                in_rounds(
+                    options.rounds,
+                    loads,
+                    lambda _: proxies,
+                    lambda load, proxy: measure(load, proxy, directory, options.seconds),
+                )
+            )
             reload = _reload(options, proxies, directory)
     return Results(
         machine=machine_of(options.peers),
         seconds=options.seconds,
         rounds=options.rounds,
-        missing=missing,
+        missing=tuple(missing),
         samples=samples,
         idle=idle,
         reload=reload,
     )
-
-
-def _rounds(options: argparse.Namespace, proxies: Sequence[Proxy], directory: Path) -> Iterator[Sample]:
-    for number in range(options.rounds):
-        for load in LOADS:
-            if load.scenario not in options.scenarios:
-                continue
-            for proxy in in_turns(proxies, number):
-                sample = measure(load, proxy, directory, options.seconds)
-                print(f"round {number + 1}: {load.scenario} {proxy.name}: {sample.cpu_us:.1f} µs", file=sys.stderr)
-                yield sample
 
 
 def _idle(options: argparse.Namespace, proxies: Sequence[Proxy]) -> Iterator[IdleSample]:

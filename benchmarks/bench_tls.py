@@ -20,12 +20,9 @@ from benchmarks.load import BULK_BYTES, wrk_result
 from benchmarks.peers import LOAD_CPU, Address, Peer, Proxy, find
 from benchmarks.peers_tls import ALL, NAME, make_keys, peers, start_backend, start_certifier
 from benchmarks.processes import Program
-from benchmarks.report import Row, Run, cpu_ratio, middle, rate_ratio, text_report, write
-from benchmarks.running import can_measure, in_turns, machine_of
+from benchmarks.report import Row, Run, cpu_ratio, middle, rate_ratio
+from benchmarks.running import in_rounds, machine_of, make_parser, report_on
 from benchmarks.scenarios import Sample
-
-RESULTS = Path(__file__).parent / "results"
-DOCS = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 
 
 @dataclass(frozen=True)
@@ -80,33 +77,9 @@ def load_rows(results: TLSResults) -> Iterator[Row]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print the table, write JSON and plot; 1 if a request failed, 2 if it cannot be measured here."""
-    options = _parse(arguments)
-    if not can_measure():
-        return 2
-    try:
-        results = _run(options)
-    except RuntimeError as error:
-        print(error, file=sys.stderr)
-        return 2
-    print(text_report(results))
-    write(results, options.results, "tls", DOCS if options.write_docs else None)
-    return 1 if any(each.errors for each in results.samples) else 0
-
-
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="meshproxy's TLS beside its peers")
-    parser.add_argument("--quick", action="store_true", help="one short round: does it work?")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
-    parser.add_argument("--peers", nargs="+", choices=ALL, default=ALL)
-    parser.add_argument("--scenarios", nargs="+", choices=[load.scenario for load in LOADS])
-    parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where JSON and plot go")
-    parser.add_argument("--write-docs", action="store_true", help="put the table into docs/benchmarks.md")
-    options = parser.parse_args(arguments)
-    if options.quick:
-        options.rounds, options.seconds = 1, 1.0
-    return options
+    """Measure and report; the exit status."""
+    parser = make_parser("meshproxy's TLS beside its peers", ALL, [load.scenario for load in LOADS])
+    return report_on("tls", parser.parse_args(arguments), _run)
 
 
 class _Stage:
@@ -165,22 +138,23 @@ class _Stage:
 
 
 def _run(options: argparse.Namespace) -> TLSResults:
-    wanted = [load for load in LOADS if not options.scenarios or load.scenario in options.scenarios]
-    samples: list[Sample] = []
+    wanted = [load for load in LOADS if load.scenario in options.scenarios]
     with tempfile.TemporaryDirectory(prefix="meshproxy-bench-") as name, ExitStack() as stack:
         stage = _Stage(options, wanted, Path(name), stack)
-        for number in range(options.rounds):
-            for load in wanted:
-                for proxy in in_turns(stage.proxies[load.mutual], number):
-                    sample = stage.measure(load, proxy, options.seconds)
-                    print(f"round {number + 1}: {load.scenario} {proxy.name}: {sample.cpu_us:.1f} µs", file=sys.stderr)
-                    samples.append(sample)
+        samples = tuple(
+            in_rounds(
+                options.rounds,
+                wanted,
+                lambda load: stage.proxies[load.mutual],
+                lambda load, proxy: stage.measure(load, proxy, options.seconds),
+            )
+        )
     return TLSResults(
         machine=machine_of(options.peers),
         seconds=options.seconds,
         rounds=options.rounds,
         missing=tuple(stage.missing),
-        samples=tuple(samples),
+        samples=samples,
     )
 
 

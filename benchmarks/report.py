@@ -40,6 +40,10 @@ class Run:
     missing: tuple[str, ...]
     samples: tuple[Sample, ...]
 
+    def failed(self) -> bool:
+        """Whether any request failed."""
+        return any(each.errors for each in self.samples)
+
     def proxies(self) -> tuple[str, ...]:
         """Who was measured, in the order in which they first appear."""
         return tuple(dict.fromkeys(each.proxy for each in self.samples))

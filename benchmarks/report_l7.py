@@ -18,6 +18,9 @@ class L7Results(Run):
     latency: tuple[LatencySample, ...]
     rest: Mapping[str, int]
 
+    def failed(self) -> bool:
+        return super().failed() or any(each.errors for each in self.latency)
+
     def proxies(self) -> tuple[str, ...]:
         return tuple(self.rest)
 

@@ -1,19 +1,55 @@
-"""What every benchmark does around its scenarios: proxies in turns, and where it was measured."""
+"""What every benchmark does around its scenarios: options, proxies in turns, the report and where it was measured."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from benchmarks.load import start_backend
 from benchmarks.peers import MAX_CONNECTIONS, RESERVE, Address, Peer, Proxy, find
 from benchmarks.processes import raise_descriptor_limit
-from benchmarks.report import Machine
+from benchmarks.report import Machine, Run, text_report, write
+from benchmarks.scenarios import Sample
+
+RESULTS = Path(__file__).parent / "results"
+DOCS = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+L = TypeVar("L")
+
+
+def make_parser(description: str, peers: Sequence[str], scenarios: Sequence[str]) -> argparse.ArgumentParser:
+    """The options that all of them have."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--quick", action="store_true", help="one short round: does it work?")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
+    parser.add_argument("--peers", nargs="+", choices=peers, default=peers)
+    parser.add_argument("--scenarios", nargs="+", choices=scenarios, default=scenarios)
+    parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where JSON and plot go")
+    parser.add_argument("--write-docs", action="store_true", help="put the tables into docs/benchmarks.md")
+    return parser
+
+
+def report_on(name: str, options: argparse.Namespace, run: Callable[[argparse.Namespace], Run]) -> int:
+    """Measure, print the tables, write JSON and plot; 1 if a request failed, 2 if it cannot be measured here."""
+    if options.quick:
+        options.rounds, options.seconds = 1, 1.0
+    if not can_measure():
+        return 2
+    try:
+        results = run(options)
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(text_report(results))
+    write(results, options.results, name, DOCS if options.write_docs else None)
+    return 1 if results.failed() else 0
 
 
 def can_measure() -> bool:
@@ -47,6 +83,18 @@ def in_turns(proxies: Sequence[Proxy], number: int) -> tuple[Proxy, ...]:
     """The proxies in the order of round `number`: each round begins with another one."""
     first = number % len(proxies)
     return (*proxies[first:], *proxies[:first])
+
+
+def in_rounds(
+    rounds: int, loads: Sequence[L], proxies: Callable[[L], Sequence[Proxy]], measure: Callable[[L, Proxy], Sample]
+) -> Iterator[Sample]:
+    """Every one of `loads` on each of its `proxies`, `rounds` times."""
+    for number in range(rounds):
+        for load in loads:
+            for proxy in in_turns(proxies(load), number):
+                sample = measure(load, proxy)
+                print(f"round {number + 1}: {sample.scenario} {proxy.name}: {sample.cpu_us:.1f} µs", file=sys.stderr)
+                yield sample
 
 
 def machine_of(names: Sequence[str]) -> Machine:
