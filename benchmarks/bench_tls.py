@@ -22,7 +22,7 @@ from benchmarks.peers_tls import ALL, NAME, make_keys, peers, start_backend, sta
 from benchmarks.processes import Program
 from benchmarks.report import Row, Run, cpu_ratio, middle, rate_ratio
 from benchmarks.running import in_rounds, machine_of, make_parser, report_on
-from benchmarks.scenarios import Sample
+from benchmarks.scenarios import Sample, make_sample
 
 
 @dataclass(frozen=True)
@@ -124,17 +124,7 @@ class _Stage:
         program.wait()
         result = wrk_result(program)
         spent = proxy.program.cpu_seconds() - before
-        units = result.requests * load.scale
-        if not units:
-            raise RuntimeError(f"{proxy.name} answered nothing in scenario {load.scenario}")
-        return Sample(
-            scenario=load.scenario,
-            proxy=proxy.name,
-            rate=units / result.seconds,
-            cpu_us=spent / units * 1e6,
-            p99_ms=result.p99 * 1e3,
-            errors=result.errors,
-        )
+        return make_sample(load.scenario, proxy.name, result, spent, scale=load.scale)
 
 
 def _run(options: argparse.Namespace) -> TLSResults:

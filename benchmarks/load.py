@@ -18,7 +18,7 @@ MEDIUM_BYTES = 16 << 10
 BACKENDS = 4
 """Addresses on which the one nginx listens."""
 
-_BACKEND = """\
+BACKEND_HEAD = """\
 worker_processes 1;
 worker_rlimit_nofile 65536;
 daemon off;
@@ -29,14 +29,20 @@ http {{
   access_log off;
   keepalive_requests 1000000000;
   keepalive_timeout 1h;
-  client_header_timeout 1h;
-  client_max_body_size 0;
-  client_body_buffer_size 2m;
   client_body_temp_path {directory}/body;
   proxy_temp_path {directory}/proxy;
   fastcgi_temp_path {directory}/fastcgi;
   uwsgi_temp_path {directory}/uwsgi;
   scgi_temp_path {directory}/scgi;
+"""
+"""How the configuration of an nginx that answers begins."""
+
+_BACKEND = (
+    BACKEND_HEAD
+    + """\
+  client_header_timeout 1h;
+  client_max_body_size 0;
+  client_body_buffer_size 2m;
   server {{
     {listens}
     location / {{ return 200 "hello world\n"; }}
@@ -56,6 +62,7 @@ http {{
   }}
 }}
 """
+)
 
 
 def start_backend(directory: Path) -> tuple[Program, tuple[Address, ...]]:
@@ -63,22 +70,26 @@ def start_backend(directory: Path) -> tuple[Program, tuple[Address, ...]]:
 
     At `/upload` it reads what it is sent before it answers, at `/r0/told` it says what it was told of the client.
     """
+    addresses = tuple(("127.0.0.1", free_port()) for _ in range(BACKENDS))
+    listens = "\n    ".join(f"listen {host}:{port} backlog=8192;" for host, port in addresses)
+    return run_backend(directory, _BACKEND.format(directory=directory, listens=listens), addresses), addresses
+
+
+def run_backend(directory: Path, text: str, addresses: Sequence[Address]) -> Program:
+    """Run nginx with a configuration of this text until it listens on `addresses`; `www` has what it may serve."""
     nginx = find("NGINX", "nginx")
     if nginx is None or find("WRK", "wrk") is None:
         raise RuntimeError("the benchmark needs nginx and wrk; on Debian: apt-get install nginx wrk")
-    addresses = tuple(("127.0.0.1", free_port()) for _ in range(BACKENDS))
     www = directory / "www"
     www.mkdir()
     (www / "bulk").write_bytes(b"x" * BULK_BYTES)
     (www / "medium").write_bytes(b"x" * MEDIUM_BYTES)
-    config = directory / "backend.conf"
-    listens = "\n    ".join(f"listen {host}:{port} backlog=8192;" for host, port in addresses)
-    config.write_text(_BACKEND.format(directory=directory, listens=listens))
     directory.chmod(0o755)  # nginx' worker is another user
-    program = Program("backend", [nginx, "-p", str(directory), "-c", str(config)], directory, LOAD_CPU)
+    config = write(directory, "backend.conf", text)
+    program = Program("backend", [nginx, "-p", str(directory), "-c", config], directory, LOAD_CPU)
     for address in addresses:
         program.wait_for_port(address)
-    return program, addresses
+    return program
 
 
 @dataclass(frozen=True)

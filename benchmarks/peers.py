@@ -72,16 +72,36 @@ def run(name: str, command: list[str], directory: Path, address: Address) -> Pro
     return Proxy(name, program, address, program.pids())
 
 
+def run_haproxy(program: str, directory: Path, text: str, address: Address) -> Proxy:
+    """Run HAProxy with a configuration of this text."""
+    return run("haproxy", [program, "-db", "-f", write(directory, "haproxy.cfg", text)], directory, address)
+
+
+def run_nginx(program: str, directory: Path, text: str, address: Address) -> Proxy:
+    """Run nginx with a configuration of this text."""
+    config = write(directory, "nginx.conf", text)
+    return run("nginx", [program, "-p", str(directory), "-c", config], directory, address)
+
+
+def run_envoy(program: str, directory: Path, text: str, address: Address) -> Proxy:
+    """Run Envoy, on one core, with a configuration of this text."""
+    config = write(directory, "envoy.yaml", text)
+    options = ["--concurrency", "1", "--log-level", "error", "--disable-hot-restart"]
+    return run("envoy", [program, "-c", config, *options], directory, address)
+
+
 # -- meshproxy -----------------------------------------------------------------------
 
-_MESHPROXY = """\
+_PROXY = """\
 apiVersion: meshproxy.dev/v1
 kind: Proxy
 metadata: {{name: bench}}
 spec:
   workers: 1
   admin: {{address: "127.0.0.1:{admin}"}}
----
+{spec}---
+"""
+_MESHPROXY = """\
 apiVersion: v1
 kind: Service
 metadata: {{name: bench}}
@@ -107,20 +127,23 @@ class Meshproxy(Proxy):
 
 def start_meshproxy(directory: Path, backends: Sequence[Address]) -> Meshproxy:
     """Run meshproxy in front of the first of `backends`."""
-    admin = ("127.0.0.1", free_port())
     address = ("127.96.200.1", free_port("127.96.200.1"))
-    text = _MESHPROXY.format(admin=admin[1], host=address[0], port=address[1], backend=backends[0])
-    return run_meshproxy(directory, text, admin, address)
+    text = _MESHPROXY.format(host=address[0], port=address[1], backend=backends[0])
+    return run_meshproxy(directory, text, address)
 
 
 def run_meshproxy(
-    directory: Path, text: str, admin: Address, address: Address, checkout: Path | None = None
+    directory: Path, text: str, address: Address, checkout: Path | None = None, spec: str = ""
 ) -> Meshproxy:
-    """Run meshproxy, that of `checkout` if any, with its worker on the proxies' CPU and its supervisor on the other."""
+    """Run meshproxy, that of `checkout` if any, with its worker on the proxies' CPU and its supervisor on the other.
+
+    `text` is its manifests without the Proxy, `spec` more of that one: lines of YAML.
+    """
+    admin = ("127.0.0.1", free_port())
     name = "meshproxy" if checkout is None else BASELINE
     manifests = directory / "manifests"
     manifests.mkdir()
-    write(manifests, "bench.yaml", text)
+    write(manifests, "bench.yaml", _PROXY.format(admin=admin[1], spec=spec) + text)
     command = [sys.executable, "-m", "meshproxy", "run", "-c", str(manifests)]
     environment = {"PYTHONPATH": str(checkout.resolve())} if checkout is not None else {}
     program = Program(name, command, directory, LOAD_CPU, environment)
@@ -155,7 +178,7 @@ backend back
 def _start_haproxy(program: str, directory: Path, backends: Sequence[Address]) -> Proxy:
     address = ("127.0.0.1", free_port())
     text = _HAPROXY.format(address=address, backend=backends[0], limit=capacity())
-    return run("haproxy", [program, "-db", "-f", write(directory, "haproxy.cfg", text)], directory, address)
+    return run_haproxy(program, directory, text, address)
 
 
 # -- nginx ---------------------------------------------------------------------------
@@ -189,8 +212,7 @@ def _start_nginx(program: str, directory: Path, backends: Sequence[Address]) -> 
         address=address,
         backend=backends[0],
     )
-    config = write(directory, "nginx-stream.conf", text)
-    return run("nginx", [program, "-p", str(directory), "-c", config], directory, address)
+    return run_nginx(program, directory, text, address)
 
 
 # -- Envoy ---------------------------------------------------------------------------
@@ -223,9 +245,7 @@ static_resources:
 def _start_envoy(program: str, directory: Path, backends: Sequence[Address]) -> Proxy:
     address = ("127.0.0.1", free_port())
     text = _ENVOY.format(address=address, backend=backends[0], limit=capacity())
-    config = write(directory, "envoy.yaml", text)
-    options = ["--concurrency", "1", "--log-level", "error", "--disable-hot-restart"]
-    return run("envoy", [program, "-c", config, *options], directory, address)
+    return run_envoy(program, directory, text, address)
 
 
 Starter = Callable[[str, Path, Sequence[Address]], Proxy]

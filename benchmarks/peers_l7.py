@@ -21,7 +21,10 @@ from benchmarks.peers import (
     Starter,
     capacity,
     run,
+    run_envoy,
+    run_haproxy,
     run_meshproxy,
+    run_nginx,
     those_here,
     write,
 )
@@ -31,13 +34,6 @@ from benchmarks.routes import BODIES, HOSTS, Host, route_names
 # -- meshproxy -----------------------------------------------------------------------
 
 _MESHPROXY = """\
-apiVersion: meshproxy.dev/v1
-kind: Proxy
-metadata: {{name: bench}}
-spec:
-  workers: 1
-  admin: {{address: "127.0.0.1:{admin}"}}
-{spec}---
 apiVersion: v1
 kind: Service
 metadata: {{name: bench}}
@@ -79,12 +75,11 @@ def start_meshproxy(
     directory: Path, backends: Sequence[Address], checkout: Path | None = None, spec: str = ""
 ) -> Meshproxy:
     """Run meshproxy, that of `checkout` if any, in front of `backends`; `spec` is more of the Proxy, lines of YAML."""
-    admin = ("127.0.0.1", free_port())
     address = ("127.0.0.1", free_port())
-    parts = [_MESHPROXY.format(admin=admin[1], address=address, spec=spec)]
+    parts = [_MESHPROXY.format(address=address)]
     parts += [_WORKLOAD.format(index=index, backend=backend) for index, backend in enumerate(backends)]
     parts += [_route(host) for host in HOSTS]
-    return run_meshproxy(directory, "".join(parts), admin, address, checkout)
+    return run_meshproxy(directory, "".join(parts), address, checkout, spec)
 
 
 def _route(host: Host) -> str:
@@ -132,7 +127,7 @@ def _start_haproxy(program: str, directory: Path, backends: Sequence[Address]) -
     write(directory, "routes.map", "".join(lines))
     servers = "\n".join(f"  server s{port} {host}:{port}" for host, port in backends)
     text = _HAPROXY.format(address=address, directory=directory, servers=servers, limit=capacity())
-    return run("haproxy", [program, "-db", "-f", write(directory, "haproxy.cfg", text)], directory, address)
+    return run_haproxy(program, directory, text, address)
 
 
 # -- nginx ---------------------------------------------------------------------------
@@ -191,8 +186,7 @@ def _start_nginx(program: str, directory: Path, backends: Sequence[Address]) -> 
         limit=capacity() // len(backends),
         servers="".join(_nginx_servers(address)),
     )
-    config = write(directory, "nginx-http.conf", text)
-    return run("nginx", [program, "-p", str(directory), "-c", config], directory, address)
+    return run_nginx(program, directory, text, address)
 
 
 def _nginx_servers(address: Address) -> Iterator[str]:
@@ -261,8 +255,7 @@ def _start_envoy(program: str, directory: Path, backends: Sequence[Address]) -> 
         endpoints="\n".join(_ENVOY_ENDPOINT.format(backend=backend) for backend in backends),
         limit=capacity(),
     )
-    options = ["--concurrency", "1", "--log-level", "error", "--disable-hot-restart"]
-    return run("envoy", [program, "-c", write(directory, "envoy.yaml", text), *options], directory, address)
+    return run_envoy(program, directory, text, address)
 
 
 def _envoy_host(host: Host) -> str:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from benchmarks.load import BULK_BYTES
+from benchmarks.load import BACKEND_HEAD, run_backend
 from benchmarks.peers import (
     LOAD_CPU,
     NGINX_STREAM,
@@ -19,10 +20,13 @@ from benchmarks.peers import (
     Meshproxy,
     Peer,
     Proxy,
+    Starter,
     capacity,
     find,
-    run,
+    run_envoy,
+    run_haproxy,
     run_meshproxy,
+    those_here,
     write,
 )
 from benchmarks.processes import Program, free_port
@@ -78,22 +82,9 @@ def _quietly(*command: str) -> None:
 
 # -- the backend ---------------------------------------------------------------------
 
-_BACKEND = """\
-worker_processes 1;
-worker_rlimit_nofile 65536;
-daemon off;
-pid {directory}/secure.pid;
-error_log {directory}/secure.error.log;
-events {{ worker_connections 40000; }}
-http {{
-  access_log off;
-  keepalive_requests 1000000000;
-  keepalive_timeout 1h;
-  client_body_temp_path {directory}/body;
-  proxy_temp_path {directory}/proxy;
-  fastcgi_temp_path {directory}/fastcgi;
-  uwsgi_temp_path {directory}/uwsgi;
-  scgi_temp_path {directory}/scgi;
+_BACKEND = (
+    BACKEND_HEAD
+    + """\
   server {{
     listen {secure[0]}:{secure[1]} ssl backlog=8192;
     listen {plain[0]}:{plain[1]} backlog=8192;
@@ -108,24 +99,14 @@ http {{
   }}
 }}
 """
+)
 
 
 def start_backend(directory: Path, keys: Keys) -> tuple[Program, Address, Address]:
     """(nginx, where it asks for certificates, where it speaks in clear)."""
-    nginx = find("NGINX", "nginx")
-    if nginx is None or find("WRK", "wrk") is None:
-        raise RuntimeError("the benchmark needs nginx and wrk; on Debian: apt-get install nginx wrk")
     secure, plain = (("127.0.0.1", free_port()) for _ in range(2))
-    www = directory / "www"
-    www.mkdir()
-    (www / "bulk").write_bytes(b"x" * BULK_BYTES)
     text = _BACKEND.format(directory=directory, secure=secure, plain=plain, keys=keys, suite=SUITE)
-    directory.chmod(0o755)  # nginx' worker is another user
-    config = write(directory, "secure.conf", text)
-    program = Program("backend", [nginx, "-p", str(directory), "-c", config], directory, LOAD_CPU)
-    for address in (secure, plain):
-        program.wait_for_port(address)
-    return program, secure, plain
+    return run_backend(directory, text, (secure, plain)), secure, plain
 
 
 _CERTIFIER = """\
@@ -163,13 +144,6 @@ def start_certifier(directory: Path, keys: Keys, proxy: Address) -> tuple[Progra
 # -- meshproxy -----------------------------------------------------------------------
 
 _MESHPROXY = """\
-apiVersion: meshproxy.dev/v1
-kind: Proxy
-metadata: {{name: bench}}
-spec:
-  workers: 1
-  admin: {{address: "127.0.0.1:{admin}"}}
----
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
 metadata: {{name: bench}}
@@ -218,12 +192,12 @@ spec:
 """
 
 
-def _start_meshproxy(directory: Path, backend: Address, keys: Keys, *, mutual: bool) -> Meshproxy:
-    admin, address = ("127.0.0.1", free_port()), ("127.0.0.1", free_port())
+def _start_meshproxy(directory: Path, backends: Sequence[Address], keys: Keys, *, mutual: bool) -> Meshproxy:
+    address = ("127.0.0.1", free_port())
     client = f"meshproxy.dev/client-ca-file: {keys.ca}" if mutual else ""
     policy = _POLICY.format(name=NAME, keys=keys) if mutual else ""
-    text = _MESHPROXY.format(admin=admin[1], address=address, backend=backend, keys=keys, client=client, policy=policy)
-    return run_meshproxy(directory, text, admin, address)
+    text = _MESHPROXY.format(address=address, backend=backends[0], keys=keys, client=client, policy=policy)
+    return run_meshproxy(directory, text, address)
 
 
 # -- HAProxy -------------------------------------------------------------------------
@@ -250,14 +224,14 @@ backend back
 """
 
 
-def _start_haproxy(program: str, directory: Path, backend: Address, keys: Keys, *, mutual: bool) -> Proxy:
+def _start_haproxy(program: str, directory: Path, backends: Sequence[Address], keys: Keys, *, mutual: bool) -> Proxy:
     address = ("127.0.0.1", free_port())
     client = f"ca-file {keys.ca} verify required" if mutual else ""
     server = f"ssl crt {keys.pem} ca-file {keys.ca} verify required sni str({NAME})" if mutual else ""
     text = _HAPROXY.format(
-        address=address, backend=backend, keys=keys, client=client, server=server, suite=SUITE, limit=capacity()
+        address=address, backend=backends[0], keys=keys, client=client, server=server, suite=SUITE, limit=capacity()
     )
-    return run("haproxy", [program, "-db", "-f", write(directory, "haproxy.cfg", text)], directory, address)
+    return run_haproxy(program, directory, text, address)
 
 
 # -- Envoy ---------------------------------------------------------------------------
@@ -318,20 +292,18 @@ _ENVOY_SERVER = """\
 """
 
 
-def _start_envoy(program: str, directory: Path, backend: Address, keys: Keys, *, mutual: bool) -> Proxy:
+def _start_envoy(program: str, directory: Path, backends: Sequence[Address], keys: Keys, *, mutual: bool) -> Proxy:
     address = ("127.0.0.1", free_port())
     text = _ENVOY.format(
         address=address,
-        backend=backend,
+        backend=backends[0],
         keys=keys,
         mutual=str(mutual).lower(),
         client=_ENVOY_CLIENT.format(keys=keys) if mutual else "",
         server=_ENVOY_SERVER.format(keys=keys, name=NAME) if mutual else "",
         limit=capacity(),
     )
-    config = write(directory, "envoy.yaml", text)
-    options = ["--concurrency", "1", "--log-level", "error", "--disable-hot-restart"]
-    return run("envoy", [program, "-c", config, *options], directory, address)
+    return run_envoy(program, directory, text, address)
 
 
 _STARTERS: Mapping[str, Callable[..., Proxy]] = {"haproxy": _start_haproxy, "envoy": _start_envoy}
@@ -339,20 +311,8 @@ _STARTERS: Mapping[str, Callable[..., Proxy]] = {"haproxy": _start_haproxy, "env
 
 def peers(names: Sequence[str], keys: Keys, *, mutual: bool) -> tuple[list[Peer], list[str]]:
     """Those of `names` that can run here, with mutual TLS both ways or not, and the names of those that are missing."""
-    found: list[Peer] = []
-    missing: list[str] = []
-    for name in names:
-        program = find(name.upper(), name)
-        if name == "meshproxy":
-            found.append(Peer(name, lambda place, backends: _start_meshproxy(place, backends[0], keys, mutual=mutual)))
-        elif program is None:
-            missing.append(name)
-        else:
-            found.append(Peer(name, _starter(_STARTERS[name], program, keys, mutual)))
-    return found, missing
-
-
-def _starter(
-    start: Callable[..., Proxy], program: str, keys: Keys, mutual: bool
-) -> Callable[[Path, Sequence[Address]], Proxy]:
-    return lambda place, backends: start(program, place, backends[0], keys, mutual=mutual)
+    ours = partial(_start_meshproxy, keys=keys, mutual=mutual)
+    starters: Mapping[str, Starter] = {
+        name: partial(start, keys=keys, mutual=mutual) for name, start in _STARTERS.items()
+    }
+    return those_here(names, ours, starters)

@@ -67,21 +67,25 @@ def measure(load: Load, proxy: Proxy, directory: Path, seconds: float) -> Sample
     before = proxy.program.cpu_seconds()
     result = run_wrk(directory, proxy.address, load.path, load.connections, seconds, load.headers)
     spent = proxy.program.cpu_seconds() - before
-    return _sample(load, proxy.name, result, spent)
+    return make_sample(load.scenario, proxy.name, result, spent, scale=load.scale)
 
 
-def _sample(load: Load, proxy: str, result: LoadResult, spent: float) -> Sample:
-    units = result.requests * load.scale
+def make_sample(
+    scenario: str, proxy: str, result: LoadResult, spent: float, *, scale: float = 1.0, memory: int = 0
+) -> Sample:
+    """Divide the seconds of CPU that `proxy` spent by the units, `scale` a request, that it answered."""
+    units = result.requests * scale
     if not units:
-        raise RuntimeError(f"{proxy} answered nothing in scenario {load.scenario}")
+        raise RuntimeError(f"{proxy} answered nothing in scenario {scenario}")
     return Sample(
-        scenario=load.scenario,
+        scenario=scenario,
         proxy=proxy,
         rate=units / result.seconds,
         cpu_us=spent / units * 1e6,
         p99_ms=result.p99 * 1e3,
         errors=result.errors,
         p50_ms=result.p50 * 1e3,
+        memory=memory,
     )
 
 

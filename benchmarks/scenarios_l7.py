@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.load import BULK_BYTES, MEDIUM_BYTES, LoadResult, start_wrk, wrk_result
+from benchmarks.load import BULK_BYTES, MEDIUM_BYTES, start_wrk, wrk_result
 from benchmarks.open_loop import OpenLoopResult, run_open_loop
 from benchmarks.peers import Address, Proxy
 from benchmarks.routes import FEW_ROUTES, MANY_ROUTES, Host
-from benchmarks.scenarios import Sample
+from benchmarks.scenarios import Sample, make_sample
 
 RATE = 2000
 """Requests a second of the open loop."""
@@ -98,27 +98,12 @@ def measure(load: Load, proxy: Proxy, directory: Path, seconds: float) -> Sample
     program.wait()
     result = wrk_result(program)
     spent = proxy.program.cpu_seconds() - before
-    return _sample(load, proxy.name, result, spent, memory)
+    return make_sample(load.scenario, proxy.name, result, spent, memory=memory)
 
 
 def _memory_during(proxy: Proxy, seconds: float) -> int:
     time.sleep(LOOK_AT_MEMORY * seconds)
     return proxy.program.pss()
-
-
-def _sample(load: Load, proxy: str, result: LoadResult, spent: float, memory: int) -> Sample:
-    if not result.requests:
-        raise RuntimeError(f"{proxy} answered nothing in scenario {load.scenario}")
-    return Sample(
-        scenario=load.scenario,
-        proxy=proxy,
-        rate=result.requests / result.seconds,
-        cpu_us=spent / result.requests * 1e6,
-        p99_ms=result.p99 * 1e3,
-        errors=result.errors,
-        p50_ms=result.p50 * 1e3,
-        memory=memory,
-    )
 
 
 def measure_latency(proxies: Sequence[Proxy], backend: Address, directory: Path, seconds: float) -> list[LatencySample]:
