@@ -7,9 +7,9 @@ from typing import TypeVar
 
 import msgspec
 
-from meshproxy.base.errors import Finding, Severity
+from meshproxy.base.errors import Finding
 from meshproxy.registry.docker.containers import Container
-from meshproxy.registry.docker.labels import PREFIX, ContainerLabels
+from meshproxy.registry.docker.labels import ContainerLabels, finding_about
 from meshproxy.resources import Workload
 
 V = TypeVar("V")
@@ -65,9 +65,7 @@ class Agreement:
         self.warn(label, message)
 
     def warn(self, label: str, message: str) -> None:
-        field = f"label {PREFIX}{label}" if label else ""
-        finding = Finding(severity=Severity.WARNING, resource=self._resource, field=field, message=message)
-        self.findings.append(finding)
+        self.findings.append(finding_about(self._resource, label, message))
 
 
 def _spelled(value: object) -> str:
