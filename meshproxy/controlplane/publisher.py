@@ -43,10 +43,6 @@ class Publisher:
         """Whether all workers have the current snapshot."""
         return self.last_good is self.current
 
-    def acknowledged_version(self, worker: int) -> str:
-        """What `worker` last said it has; empty for none."""
-        return self._acknowledged.get(worker, "")
-
     def offer(self, snapshot: Snapshot) -> list[Publish]:
         """Make `snapshot` the current one, unless it is already, or was refused before."""
         if snapshot.version in (self.current.version, self._rejected):

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from meshproxy.base.errors import Finding, Severity
+from meshproxy.base.errors import Finding, Severity, errors_in
 from meshproxy.resources.meta import Resource
 from meshproxy.resources.update import SourceUpdate
 
@@ -30,7 +30,6 @@ class SourceStatus(msgspec.Struct, frozen=True, kw_only=True):
     heard: bool = False
     changed_at: float = 0.0
     good_at: float = 0.0
-    heard_at: float = 0.0
     problem: str = ""
     errors: int = 0
     findings: tuple[Finding, ...] = ()
@@ -76,11 +75,11 @@ class ResourceStore:
             self._status[name], **_counted(resources), changed_at=good_at, good_at=good_at
         )
 
-    def remove(self, name: str) -> bool:
-        """A source ends, and what it said with it; whether it had resources."""
-        self._status.pop(name)
+    def remove(self, name: str) -> None:
+        """A source ends, and what it said with it."""
+        del self._status[name]
+        del self._resources[name]
         self._places.pop(name, None)
-        return bool(self._resources.pop(name))
 
     def update(self, update: SourceUpdate, held: int = 0) -> bool:
         """Take what a source says; whether resources changed by it."""
@@ -91,7 +90,7 @@ class ResourceStore:
         if good:
             self._resources[update.source] = update.resources or ()
             self._places[update.source] = update.places
-        errors = sum(1 for finding in update.findings if finding.severity is Severity.ERROR)
+        errors = len(errors_in(update.findings))
         problem = update.problem or ("" if good else f"{errors} error{'s' if errors != 1 else ''}")
         resources = self._resources[update.source]
         self._status[update.source] = msgspec.structs.replace(
@@ -102,7 +101,6 @@ class ResourceStore:
             changed_at=now if changed else before.changed_at,
             # A source stands behind what it said until it says that it does not.
             good_at=now if not problem or (before.heard and not before.problem) else before.good_at,
-            heard_at=now,
             problem=problem,
             errors=before.errors + (1 if problem else 0),
             findings=update.findings,

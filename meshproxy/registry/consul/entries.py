@@ -30,7 +30,6 @@ class Check(_Entry, frozen=True):
     node: str = ""
     service_id: str = msgspec.field(name="ServiceID", default="")
     service_name: str = ""
-    modify_index: int = 0
 
 
 class Locality(_Entry, frozen=True):
