@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.errors import Finding
 from meshproxy.loader.rules import values
 from meshproxy.loader.rules.values import finding
@@ -18,7 +17,7 @@ MAX_DOMAIN = 120
 
 
 def check(dns: DNS) -> Iterator[Finding]:
-    yield from finding("spec.dns.address", _parsed(dns.address)[1])
+    yield from finding("spec.dns.address", values.socket_address(dns.address))
     yield from finding("spec.dns.domain", values.dns_subdomain(dns.domain))
     if len(dns.domain) > MAX_DOMAIN:
         message = f"is longer than {MAX_DOMAIN} characters, so that names of Services would not fit before it"
@@ -35,26 +34,17 @@ def _check_upstreams(dns: DNS) -> Iterator[Finding]:
     if len(dns.upstreams) > MAX_UPSTREAMS:
         message = f"has {len(dns.upstreams)} resolvers; {MAX_UPSTREAMS} are the most that are of use"
         yield Finding(field="spec.dns.upstreams", message=message)
+    own = values.socket_address_of(dns.address)
     known = set()
     for index, text in enumerate(dns.upstreams):
         field = f"spec.dns.upstreams[{index}]"
-        upstream, problem = _parsed(text, DNS_PORT)
-        yield from finding(field, problem)
+        upstream = values.socket_address_of(text, DNS_PORT)
+        yield from finding(field, values.socket_address(text, DNS_PORT))
         if upstream is None:
             continue
         yield from finding(field, values.unicast_address(upstream.host))
-        if upstream == _parsed(dns.address)[0]:
+        if upstream == own:
             yield Finding(field=field, message=f"{upstream} is this server itself; name another resolver")
         if upstream in known:
             yield Finding(field=field, message=f"{upstream} is here twice")
         known.add(upstream)
-
-
-def _parsed(text: str, default_port: int | None = None) -> tuple[SocketAddress | None, values.Problem]:
-    """The address that `text` is, or what is wrong with it."""
-    try:
-        address = SocketAddress.parse(text, default_port)
-    except ValueError as error:
-        return None, str(error)
-    problem = values.port_number(address.port)
-    return (None if problem else address), problem

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.errors import Finding, Severity
 from meshproxy.loader.rules import values
 from meshproxy.loader.rules.values import finding
@@ -15,12 +14,7 @@ MAX_SERVICES = 100
 
 def check(inbound: Inbound, field: str) -> Iterator[Finding]:
     """`field` is where `inbound` stands."""
-    try:
-        address = SocketAddress.parse(inbound.address)
-    except ValueError as error:
-        yield Finding(field=f"{field}.address", message=str(error))
-    else:
-        yield from finding(f"{field}.address", values.port_number(address.port))
+    yield from finding(f"{field}.address", values.socket_address(inbound.address))
     if not inbound.services:
         message = "nothing is served: name the Services that programs here are endpoints of, and their ports"
         yield Finding(severity=Severity.WARNING, field=f"{field}.services", message=message)

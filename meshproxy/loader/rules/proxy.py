@@ -19,7 +19,7 @@ from meshproxy.loader.rules import (
     values,
 )
 from meshproxy.loader.rules.values import finding
-from meshproxy.resources.proxy import Admin, IngressListener, ProxySpec
+from meshproxy.resources.proxy import Admin, ProxySpec
 
 MAX_WORKERS = 256
 BUFFER_SIZES = (4 * 1024, 4 * 1024 * 1024)
@@ -29,7 +29,7 @@ def check(spec: ProxySpec) -> Iterator[Finding]:
     if isinstance(spec.workers, int):
         yield from finding("spec.workers", values.in_range(spec.workers, 1, MAX_WORKERS))
     yield from _check_admin(spec.admin)
-    yield from _check_ingress(spec.ingress)
+    yield from finding("spec.ingress.address", values.socket_address(spec.ingress.address))
     yield from finding("spec.serviceCIDR", _network_problem(spec.service_cidr, 4))
     if spec.service_cidr6 is not None:
         yield from finding("spec.serviceCIDR6", _network_problem(spec.service_cidr6, 6))
@@ -58,15 +58,6 @@ def _network_problem(cidr: str, version: int) -> str | None:
     if parsed is not None and parsed.num_addresses < 2:
         return f"{cidr} has no room for a second Service; write a larger network"
     return problem
-
-
-def _check_ingress(ingress: IngressListener) -> Iterator[Finding]:
-    try:
-        address = SocketAddress.parse(ingress.address)
-    except ValueError as error:
-        yield Finding(field="spec.ingress.address", message=str(error))
-        return
-    yield from finding("spec.ingress.address", values.port_number(address.port))
 
 
 def _check_admin(admin: Admin) -> Iterator[Finding]:

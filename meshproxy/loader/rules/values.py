@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-from meshproxy.base.addresses import is_host_name
+from meshproxy.base.addresses import SocketAddress, is_host_name
 from meshproxy.base.errors import Finding
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", re.ASCII)
@@ -98,6 +98,18 @@ def host(value: str) -> Problem:
 def host_name(value: str) -> Problem:
     """A name that is resolved while running."""
     return host(value) if is_host_name(value) else f"{value} is not a host name"
+
+
+def socket_address(value: str, default_port: int | None = None) -> Problem:
+    """``IP:PORT``, where the port is one that can be written down; IP alone where there is a `default_port`."""
+    try:
+        return port_number(SocketAddress.parse(value, default_port).port)
+    except ValueError as error:
+        return str(error)
+
+
+def socket_address_of(value: str, default_port: int | None = None) -> SocketAddress | None:
+    return SocketAddress.parse(value, default_port) if socket_address(value, default_port) is None else None
 
 
 def _parsed_address(value: str) -> IPv4Address | IPv6Address | str:
