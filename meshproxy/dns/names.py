@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
 from typing import NamedTuple
 
 Labels = tuple[str, ...]
@@ -93,12 +93,6 @@ def reverse_address(labels: Labels) -> str | None:
         return str(ip_address(text))
     except ValueError:
         return None
-
-
-def reverse_name(address: str) -> Labels:
-    """The reverse name of an address."""
-    parsed: IPv4Address | IPv6Address = ip_address(address)
-    return labels_of(parsed.reverse_pointer)
 
 
 def host_label(hostname: str, address: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 import pytest
 
 from meshproxy.dns import names
@@ -68,7 +70,7 @@ def test_records(name: str, kind: str, expected: list[str]) -> None:
 
 
 def test_reverse_names_of_ipv6() -> None:
-    (found,) = records(names.text_of(names.reverse_name("fd00:96::11")), "PTR")
+    (found,) = records(ip_address("fd00:96::11").reverse_pointer, "PTR")
     assert found.endswith(" PTR both.shop.svc.cluster.local.")
 
 
