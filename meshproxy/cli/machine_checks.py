@@ -16,6 +16,7 @@ from typing import NamedTuple
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.bind_errors import explain_bind_error
 from meshproxy.base.build import describe_build
+from meshproxy.dns.resolv_conf import PATH, nameservers
 from meshproxy.snapshot.model import Snapshot, Transport, open_listeners
 
 DESCRIPTORS_WANTED = 65_536
@@ -25,7 +26,6 @@ KERNEL_WANTED = (4, 14)
 _UNPRIVILEGED_PORTS = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 _CAP_NET_BIND_SERVICE = 10
 _STA_UNSYNC = 0x40
-_RESOLV_CONF = Path("/etc/resolv.conf")
 
 
 class Grade(enum.StrEnum):
@@ -125,13 +125,12 @@ def _clock() -> Check:
 
 def _resolver() -> Check:
     try:
-        lines = _RESOLV_CONF.read_text().splitlines()
+        servers = nameservers(PATH.read_text(errors="replace"))
     except OSError as error:
-        return Check("names", Grade.WARNING, f"{_RESOLV_CONF}: {error.strerror}", "names of hosts cannot be resolved")
-    servers = [line.split()[1] for line in lines if line.startswith("nameserver ") and len(line.split()) > 1]
+        return Check("names", Grade.WARNING, f"{PATH}: {error.strerror}", "names of hosts cannot be resolved")
     if not servers:
-        return Check("names", Grade.WARNING, f"{_RESOLV_CONF} names no server", "names of hosts cannot be resolved")
-    return Check("names", Grade.OK, f"resolved by {', '.join(servers)}")
+        return Check("names", Grade.WARNING, f"{PATH} names no server", "names of hosts cannot be resolved")
+    return Check("names", Grade.OK, f"resolved by {', '.join(each.host for each in servers)}")
 
 
 def ports(snapshot: Snapshot, is_running: bool) -> Iterator[Check]:
