@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric import ec
+from msgspec.structs import replace
 
 from meshproxy.base.names import NamespacedName
 from meshproxy.base.spiffe import SpiffeId
@@ -85,17 +86,7 @@ class Issuer:
         not_after = leaf.not_valid_after_utc.timestamp()
         subject = str(names.spiffe_id or ",".join(names.hosts))
         serial = leaf.serial_number
-        self._audit.write(
-            AuditEntry(
-                event="issued",
-                how=why.how,
-                subject=subject,
-                serial=f"{serial:x}",
-                not_after=not_after,
-                token=why.token,
-                remote=why.remote,
-            )
-        )
+        self._audit.write(replace(why, subject=subject, serial=f"{serial:x}", not_after=not_after))
         return Issued(pem_of(leaf) + ca.chain, ca.bundle, serial, not_after)
 
     def _note_end(self, not_after: float) -> None:
