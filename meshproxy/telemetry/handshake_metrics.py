@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from meshproxy.telemetry.exposition import labels, with_label
-from meshproxy.telemetry.handshake_totals import DOWNSTREAM, SUCCESSES, HandshakeKey
+from meshproxy.telemetry.handshake_totals import DOWNSTREAM, SUCCESSES, UPSTREAM, HandshakeKey
 from meshproxy.telemetry.metrics import LISTENER, Family, Metric, MetricsInput, Sample, listener_labels
 
 _PORT = ("namespace", "service", "port")
@@ -34,12 +34,10 @@ def families(metrics: MetricsInput) -> Iterator[Family]:
         for cluster in metrics.snapshot.clusters
         if cluster.tls is not None
     }
-    for side, of in (("listener", clients), ("upstream", endpoints)):
-        counts = {
-            key: count for key, count in metrics.handshakes.items() if (key.side == DOWNSTREAM) is (of is clients)
-        }
-        yield f"meshproxy_{side}_tls_handshakes_total", _series(counts, of, "kind", succeeded=True)
-        yield f"meshproxy_{side}_tls_handshake_failures_total", _series(counts, of, "reason", succeeded=False)
+    for name, side, of in (("listener", DOWNSTREAM, clients), ("upstream", UPSTREAM, endpoints)):
+        counts = {key: count for key, count in metrics.handshakes.items() if key.side == side}
+        yield f"meshproxy_{name}_tls_handshakes_total", _series(counts, of, "kind", succeeded=True)
+        yield f"meshproxy_{name}_tls_handshake_failures_total", _series(counts, of, "reason", succeeded=False)
 
 
 def _series(
