@@ -9,10 +9,9 @@ from meshproxy.authorization.authorizer import Authorizer, Verdict
 from meshproxy.authorization.caller import Caller
 from meshproxy.routing.api import Request
 from meshproxy.snapshot.authorization import Authorization
-from meshproxy.snapshot.messages import DecisionCount
+from meshproxy.snapshot.messages import AUDITED, DENIED, DecisionCount
 from meshproxy.telemetry.logs import RateLimited
 
-DENIED, AUDITED = "denied", "audited"
 _GONE = Verdict(False, "a policy that is gone")
 """On what is left of a listener that was removed together with its policies."""
 

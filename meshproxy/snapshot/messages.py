@@ -222,8 +222,12 @@ class TLSStats(Message, frozen=True):
     handshakes: tuple[HandshakeStats, ...]
 
 
+DENIED, AUDITED = "denied", "audited"
+"""Of `DecisionCount.decision`."""
+
+
 class DecisionCount(msgspec.Struct, frozen=True, array_like=True):
-    """How many calls `policy` refused (`decision` is ``denied``), or would have (``audited``).
+    """How many calls `policy` refused (`decision` is `DENIED`), or would have (`AUDITED`).
 
     Cumulative, since the worker started. `authorization` names what they were judged by; `policy` is
     ``no policy`` where none allowed them.

@@ -7,10 +7,8 @@ from collections.abc import Iterator, Mapping
 from meshproxy.admin.documents.row import Row, owner_of
 from meshproxy.admin.view import ProxyView
 from meshproxy.snapshot.authorization import Authorization
+from meshproxy.snapshot.messages import AUDITED, DENIED
 from meshproxy.telemetry.request_totals import DecisionKey
-
-DENIED, AUDITED = "denied", "audited"
-"""Of `DecisionKey.decision`."""
 
 
 class AuthorizationPolicyRow(Row, frozen=True, kw_only=True):
