@@ -6,7 +6,7 @@ import * as format from "./format.js";
 import { labelOf, levelOfEndpoint, levelOfRequests, readiness } from "./mesh.js";
 import { dot, icon, lock } from "./parts.js";
 
-const SERVICES = 14; // that are drawn; a page full of lines tells nothing
+export const SERVICES = 14; // that are drawn; a page full of lines tells nothing
 const ENDPOINTS = 16; // that are drawn; where there are more, those of a Service are one
 const COLUMNS = 3; // of Services: who is routed to from another is one further
 const HEIGHT = 50;

@@ -3,6 +3,7 @@
 import { h } from "./dom.js";
 import { HISTORY } from "./feed.js";
 import * as format from "./format.js";
+import { levelOfRequests } from "./mesh.js";
 
 const ICONS = {
   lock: "M5 7V5a3 3 0 0 1 6 0v2m-7 0h8v6H4z",
@@ -65,7 +66,7 @@ export function requestTiles(requests, history) {
   return [
     tile("Requests", format.rate(requests?.[0]), { unit: "/s", line: spark(history.rate) }),
     tile("Success", format.share(requests?.[1]), {
-      level: requests && requests[1] < 0.995 ? (requests[1] < 0.95 ? "bad" : "warn") : "",
+      level: levelOfRequests(requests),
       note: failuresOf(requests),
       line: history.success && spark(history.success, { level: "good", floor: 0.9, ceiling: 1 }),
     }),
@@ -152,11 +153,7 @@ export const REQUEST_COLUMNS = [
   { head: "p99", cell: (row) => format.latency(row.requests?.[3]), by: (row) => row.requests?.[3] ?? null, num: true },
 ];
 
-function successOf(requests) {
-  if (!requests) return "–";
-  const level = requests[1] < 0.95 ? "bad" : requests[1] < 0.995 ? "warn" : "";
-  return level ? h("span", { class: `text-${level}` }, format.share(requests[1])) : format.share(requests[1]);
-}
+const successOf = (requests) => h("span", { class: `text-${levelOfRequests(requests)}` }, format.share(requests?.[1]));
 
 // -- filters -----------------------------------------------------------------------------
 

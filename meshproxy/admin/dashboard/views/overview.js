@@ -3,7 +3,7 @@
 import { h } from "../dom.js";
 import { state } from "../feed.js";
 import * as format from "../format.js";
-import { graph } from "../graph.js";
+import { graph, SERVICES } from "../graph.js";
 import { labelOf, problems, services } from "../mesh.js";
 import { dot, empty, filterField, filterOf, icon, link, linkToService, matches, panel, REQUEST_COLUMNS, requestTiles, spark, table, tile } from "../parts.js";
 
@@ -42,7 +42,7 @@ function attention() {
 function topology(all, onChange) {
   const filter = filterOf("topology");
   const wanted = filter ? all.filter((each) => matches(filter, [each.id, ...each.endpoints.map((endpoint) => endpoint.name)])) : ranked(all);
-  const hidden = all.length - Math.min(14, wanted.length);
+  const hidden = all.length - Math.min(SERVICES, wanted.length);
   return h("section", { class: "panel topology", key: "topology" },
     h("header", null, h("h2", null, "Topology"), all.length > 3 && filterField("topology", "Show only …", onChange)),
     wanted.length ? h("div", { class: "sized" }, width > 0 && graph(wanted, width)) : h("p", { class: "none" }, "no Service is called so"),
@@ -54,7 +54,7 @@ function ranked(all) {
   const weight = (each) => (each.level === "bad" ? 2 : 0) + (each.requests || each.connections?.[0] ? 1 : 0);
   const stays = new Set(chosen);
   const sorted = [...all].sort((one, other) => weight(other) - weight(one) || stays.has(other.id) - stays.has(one.id) || (one.id < other.id ? -1 : 1));
-  const drawn = sorted.slice(0, 14);
+  const drawn = sorted.slice(0, SERVICES);
   chosen = drawn.map((each) => each.id);
   return drawn.sort((one, other) => (one.id < other.id ? -1 : 1));
 }
