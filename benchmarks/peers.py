@@ -147,7 +147,8 @@ def run_meshproxy(
     command = [sys.executable, "-m", "meshproxy", "run", "-c", str(manifests)]
     environment = {"PYTHONPATH": str(checkout.resolve())} if checkout is not None else {}
     program = Program(name, command, directory, LOAD_CPU, environment)
-    program.wait_for_port(admin)
+    # Its sockets listen before a worker accepts from them, and what measured at once would measure its start.
+    program.wait_for_answer(f"http://{admin[0]}:{admin[1]}/readyz")
     program.wait_for_port(address)
     workers = tuple(pid for pid in children_of(program.pid) if "meshproxy.runtime.worker" in command_line(pid))
     for pid in workers:

@@ -8,7 +8,9 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterable, Mapping, Sequence
+import urllib.request
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 _TICK = os.sysconf("SC_CLK_TCK")
@@ -57,15 +59,22 @@ class Program:
 
     def wait_for_port(self, address: tuple[str, int]) -> None:
         """Return once `address` accepts; raises `RuntimeError` with the program's output when it does not."""
+        complaint = f"does not listen on {address[0]}:{address[1]}"
+        self._wait_for(lambda: socket.create_connection(address, timeout=1), complaint)
+
+    def wait_for_answer(self, url: str) -> None:
+        """Return once `url` answers 200; raises `RuntimeError` as `wait_for_port` does."""
+        self._wait_for(lambda: urllib.request.urlopen(url, timeout=1), f"does not answer 200 at {url}")
+
+    def _wait_for(self, opened: Callable[[], AbstractContextManager[object]], complaint: str) -> None:
         deadline = time.monotonic() + START_TIMEOUT
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
-                socket.create_connection(address, timeout=1).close()
+                with opened():
+                    return
             except OSError:
                 time.sleep(0.02)
-            else:
-                return
-        raise RuntimeError(f"{self.name} does not listen on {address[0]}:{address[1]}:\n{self.log.read_text()[-2000:]}")
+        raise RuntimeError(f"{self.name} {complaint}:\n{self.log.read_text()[-2000:]}")
 
     def wait(self) -> None:
         """Return once the program ended by itself."""
