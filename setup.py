@@ -30,6 +30,7 @@ COMPILED = (
     "meshproxy/dataplane/preface.py",
     "meshproxy/dataplane/pump.py",
     "meshproxy/dataplane/reactor.py",
+    "meshproxy/dataplane/tally.py",
     "meshproxy/dataplane/tls/*.py",
     "meshproxy/dataplane/upstream.py",
     "meshproxy/protocols/http1/*.py",

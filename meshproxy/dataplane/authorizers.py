@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from meshproxy.authorization.authorizer import Authorizer, Verdict
 from meshproxy.authorization.caller import Caller
+from meshproxy.dataplane.tally import Tally
 from meshproxy.routing.api import Request
 from meshproxy.snapshot.authorization import Authorization
 from meshproxy.snapshot.messages import AUDITED, DENIED, DecisionCount
@@ -32,8 +33,7 @@ class Authorizers:
     def __init__(self, log: RateLimited) -> None:
         self._log = log
         self._pairs: dict[str, _Pair] = {}
-        self._counts: dict[tuple[str, str, str], int] = {}
-        self._reported: dict[tuple[str, str, str], int] = {}
+        self._decisions: Tally[tuple[str, str, str]] = Tally()
 
     # -- configuration -------------------------------------------------------------------
 
@@ -46,8 +46,7 @@ class Authorizers:
 
     def remove(self, name: str) -> None:
         self._pairs.pop(name, None)
-        for key in [key for key in self._counts if key[0] == name]:
-            del self._counts[key]
+        self._decisions.keep_only(lambda key: key[0] != name)
 
     def names(self) -> tuple[str, ...]:
         return tuple(self._pairs)
@@ -77,18 +76,14 @@ class Authorizers:
 
     def _count(self, name: str, verdict: Verdict, caller: Caller, what: object) -> None:
         if not verdict.allowed:
-            self._count_one((name, verdict.policy, DENIED))
+            self._decisions.count((name, verdict.policy, DENIED))
         if verdict.audited:
-            self._count_one((name, verdict.audited, AUDITED))
+            self._decisions.count((name, verdict.audited, AUDITED))
             self._log.warning("%s: %s would refuse %s of %s", name, verdict.audited, what, caller)
-
-    def _count_one(self, key: tuple[str, str, str]) -> None:
-        self._counts[key] = self._counts.get(key, 0) + 1
 
     def take_changed(self) -> tuple[DecisionCount, ...]:
         """The decisions that were counted since the last call, with all of their counts."""
-        before, self._reported = self._reported, dict(self._counts)
-        return tuple(DecisionCount(*key, count) for key, count in self._counts.items() if before.get(key) != count)
+        return tuple(DecisionCount(*key, count) for key, count in self._decisions.take_changed().items())
 
 
 class _Line:

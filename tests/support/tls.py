@@ -113,7 +113,7 @@ class TLSPlane(HTTPPlane):
     def handshakes(self, side: str = "downstream") -> Counter[str]:
         """How many ended how."""
         counts: Counter[str] = Counter()
-        for (where, _, outcome), count in self.plane.tls.counters._counts.items():
+        for (where, _, outcome), count in self.plane.tls.counters.tally.totals.items():
             if where == side:
                 counts[outcome] += count
         return counts

@@ -10,6 +10,7 @@ from meshproxy.dataplane.http.counters import RequestCounters
 from meshproxy.dataplane.http.forwarding import RequestIds
 from meshproxy.dataplane.http.recent import RecentSample
 from meshproxy.dataplane.http.tracing import Tracer
+from meshproxy.dataplane.tally import Tally
 from meshproxy.snapshot.messages import AccessRecord, RouteStats, TraceRecord
 
 MAX_RECORDS = 4096
@@ -45,7 +46,7 @@ class HTTPContext:
     """`wall` is Unix time minus the reactor's clock. `wants_record` decides on access records; None: there are none."""
 
     __slots__ = (
-        "_counters", "_reported_flags", "access", "flags", "ids", "logged_fields", "random", "recent", "tracer",
+        "_counters", "access", "flags", "ids", "logged_fields", "random", "recent", "tracer",
         "traces", "wall", "wants_record",
     )  # fmt: skip
 
@@ -53,12 +54,11 @@ class HTTPContext:
         self.random = random.random
         self.ids = RequestIds(random.getrandbits(64))
         self.wall = wall
-        self.flags: dict[tuple[str, str], int] = {}
+        self.flags: Tally[tuple[str, str]] = Tally()
         """How many requests of a listener ended with a flag, by (listener, flag)."""
         self.wants_record: Callable[[int, float, str], bool] | None = None
         self.logged_fields: tuple[tuple[str, bytes], ...] = ()
         """The fields of requests that access records have, by name."""
-        self._reported_flags: dict[tuple[str, str], int] = {}
         self.access: Records[AccessRecord] = Records()
         self.recent = RecentSample()
         self.tracer: Tracer | None = None
@@ -81,8 +81,7 @@ class HTTPContext:
 
     def keep_flags(self, listeners: Collection[str]) -> None:
         """Forget what requests of other listeners ended with."""
-        for key in [key for key in self.flags if key[0] not in listeners]:
-            del self.flags[key]
+        self.flags.keep_only(lambda key: key[0] in listeners)
 
     def forget_table(self, table: str) -> None:
         """A table is gone, and so are its rules' counts."""
@@ -103,11 +102,9 @@ class HTTPContext:
 
     def take_changed_flags(self) -> tuple[tuple[str, str, int], ...]:
         """The flags that were counted since the last call, with all of their counts."""
-        before, self._reported_flags = self._reported_flags, dict(self.flags)
-        return tuple((*key, count) for key, count in self.flags.items() if before.get(key) != count)
+        return tuple((*key, count) for key, count in self.flags.take_changed().items())
 
     def count_flags(self, listener: str, flags: str) -> None:
         """Count what a request ended with: `flags` are joined by commas."""
         for flag in flags.split(","):
-            key = (listener, flag)
-            self.flags[key] = self.flags.get(key, 0) + 1
+            self.flags.count((listener, flag))

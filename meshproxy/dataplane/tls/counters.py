@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from meshproxy.dataplane.tally import Tally
 from meshproxy.snapshot.messages import HandshakeStats
 from meshproxy.telemetry.handshake_totals import DOWNSTREAM, SUCCESSES
 
@@ -14,23 +15,18 @@ FULL, RESUMED = SUCCESSES
 class HandshakeCounters:
     """Counts by (side, listener or cluster, outcome), cumulatively."""
 
-    __slots__ = ("_counts", "_reported")
+    __slots__ = ("tally",)
 
     def __init__(self) -> None:
-        self._counts: dict[tuple[str, str, str], int] = {}
-        self._reported: dict[tuple[str, str, str], int] = {}
+        self.tally: Tally[tuple[str, str, str]] = Tally()
 
     def count(self, side: str, name: str, outcome: str) -> None:
-        key = (side, name, outcome)
-        self._counts[key] = self._counts.get(key, 0) + 1
+        self.tally.count((side, name, outcome))
 
     def keep_only(self, listeners: set[str], clusters: set[str]) -> None:
         """Forget listeners and clusters that are gone."""
-        for side, name, outcome in list(self._counts):
-            if name not in (listeners if side == DOWNSTREAM else clusters):
-                del self._counts[side, name, outcome]
+        self.tally.keep_only(lambda key: key[1] in (listeners if key[0] == DOWNSTREAM else clusters))
 
     def take_changed(self) -> Iterator[HandshakeStats]:
         """Those that changed since the last call, with all of their counts."""
-        before, self._reported = self._reported, dict(self._counts)
-        return (HandshakeStats(*key, count) for key, count in self._counts.items() if before.get(key) != count)
+        return (HandshakeStats(*key, count) for key, count in self.tally.take_changed().items())

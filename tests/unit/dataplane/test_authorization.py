@@ -36,7 +36,7 @@ async def test_a_request_is_refused_and_the_connection_goes_on(plane: HTTPPlane,
     assert (await client.get(b"/%61dmin")).status == 403
     assert (await client.get(b"/b")).status == 200
     assert plane.plane.authorizers.take_changed() == (DecisionCount("a", "deny", "denied", 2),)
-    assert plane.plane.http.flags == {("l", "RBAC"): 2}
+    assert plane.plane.http.flags.totals == {("l", "RBAC"): 2}
 
 
 async def test_a_change_holds_for_the_next_request(plane: HTTPPlane, make_origin: MakeOrigin) -> None:

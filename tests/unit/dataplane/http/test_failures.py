@@ -25,7 +25,7 @@ def dead() -> Endpoint:
 
 
 def flags(plane: HTTPPlane) -> dict[str, int]:
-    return {flag: count for (_, flag), count in plane.plane.http.flags.items()}
+    return {flag: count for (_, flag), count in plane.plane.http.flags.totals.items()}
 
 
 async def test_no_endpoint_is_a_503(plane: HTTPPlane) -> None:

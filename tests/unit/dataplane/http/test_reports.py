@@ -158,9 +158,9 @@ async def test_backends_and_listeners_that_are_gone_are_forgotten(
     client = await plane.connect()
     assert (await client.get(b"/nothing")).status == 404
     assert {backend for _, _, backend in http._counters} == {"", "cart-19:80"}
-    assert http.flags == {("l", "NR"): 1}
+    assert http.flags.totals == {("l", "NR"): 1}
     plane.apply_snapshot(Snapshot(version="w"))
-    assert not http.flags
+    assert not http.flags.totals
     assert not http._counters
 
 
