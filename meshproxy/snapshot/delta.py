@@ -84,11 +84,11 @@ def _puts_of_authorizations(old: Snapshot, new: Snapshot) -> Iterator[ToWorker]:
     before = {each.name: each for each in old.authorizations}
     for authorization in new.authorizations:
         if before.get(authorization.name) != authorization:
-            yield PutAuthorization(msgspec.structs.replace(authorization, deny=(), allow=(), audit=()))
+            bare = msgspec.structs.replace(authorization, deny=(), allow=(), audit=())
+            yield PutAuthorization(bare)
             for field in ("deny", "allow", "audit"):
                 for rules in _sized_parts(getattr(authorization, field), PART):
-                    part = msgspec.structs.replace(authorization, deny=(), allow=(), audit=())
-                    yield PutAuthorization(msgspec.structs.replace(part, **{field: rules}))
+                    yield PutAuthorization(msgspec.structs.replace(bare, **{field: rules}))
 
 
 def _put_table(table: RouteTable) -> Iterator[ToWorker]:
