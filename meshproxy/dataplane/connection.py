@@ -311,7 +311,7 @@ class Connection:
 
     def _trace(self) -> None:
         context, upload, download = self._listener.frontend.context, self._upload, self._download
-        if context.tracer is None:
+        if context.tracer is None or not context.tracer.wants_connection():
             return
         connected = upload is not None and download is not None
         ended = EndedConnection(
@@ -324,7 +324,7 @@ class Connection:
             received=upload.moved if upload is not None else 0,
             sent=download.moved if download is not None else 0,
         )
-        record_connection(context, ended)
+        record_connection(context, context.tracer, ended)
 
     def end_refused(self) -> None:
         """Implements `listener.Open`."""

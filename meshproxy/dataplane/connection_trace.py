@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from meshproxy.dataplane.http.context import HTTPContext
+from meshproxy.dataplane.http.tracing import Tracer
 from meshproxy.snapshot.messages import TraceRecord, TriedEndpoint
 
 
@@ -21,11 +22,9 @@ class EndedConnection(NamedTuple):
     sent: int
 
 
-def record_connection(context: HTTPContext, ended: EndedConnection) -> None:
-    """Keep it, if it is among those that are recorded."""
-    tracer, endpoint = context.tracer, ended.endpoint
-    if tracer is None or not tracer.connections or not tracer.chance(tracer.sampling):
-        return
+def record_connection(context: HTTPContext, tracer: Tracer, ended: EndedConnection) -> None:
+    """Keep one that `tracer` wants."""
+    endpoint = ended.endpoint
     tried = TriedEndpoint(tracer.new_id(), endpoint, ended.started, ended.ended, 0)
     context.traces.put(
         TraceRecord(

@@ -34,13 +34,13 @@ class Tracer:
     """Begins the traces of one worker."""
 
     __slots__ = (
-        "_count", "_fields", "_names", "_random", "_ways", "_worker", "always_errors", "connections", "sampling",
+        "_connections", "_count", "_fields", "_names", "_random", "_ways", "_worker", "always_errors", "sampling",
     )  # fmt: skip
 
     def __init__(self, config: Tracing, random: Random) -> None:
         self.sampling = config.sampling
         self.always_errors = config.always_errors
-        self.connections = config.connections
+        self._connections = config.connections
         self._ways = config.propagation
         names = tuple(name for way in self._ways for name in FIELDS[way])
         self._fields = without(*names)
@@ -78,6 +78,10 @@ class Tracer:
             if name in raw:
                 return extract(head, self._ways) or _NO_PARENT
         return None
+
+    def wants_connection(self) -> bool:
+        """Whether a connection that is over is recorded."""
+        return self._connections and self.chance(self.sampling)
 
     def late(self, exchange: Exchange) -> Trace:
         """The trace of a request that was not to be recorded, and has failed."""
