@@ -164,19 +164,19 @@ def _indexes(
     everything: Sequence[Resource],
     proxy: Proxy,
     services: Mapping[NamespacedName, Service],
-    policies: PolicyIndex,
+    policies: PolicyIndex[TrafficPolicy],
     diagnostics: Diagnostics,
 ) -> Indexes:
     gateways = {gateway.key: gateway for gateway in _of_kind(everything, Gateway)}
     grants = GrantIndex(_of_kind(everything, ReferenceGrant))
     materials = MaterialIndex([*_of_kind(everything, Secret), *_of_kind(everything, ConfigMap)], grants, diagnostics)
-    backends, has_identity = _of_kind(everything, BackendTLSPolicy), proxy.spec.identity is not None
+    backends = PolicyIndex(_of_kind(everything, BackendTLSPolicy), services, diagnostics)
     return Indexes(
         AuthorizationIndex(
             _of_kind(everything, AuthorizationPolicy), services, gateways, local_services(proxy), diagnostics
         ),
         materials,
-        UpstreamTLSIndex(policies, backends, services, materials, diagnostics, has_identity=has_identity),
+        UpstreamTLSIndex(policies, backends, materials, diagnostics, has_identity=proxy.spec.identity is not None),
     )
 
 

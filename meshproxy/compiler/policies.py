@@ -1,16 +1,17 @@
-"""Which TrafficPolicy a Service's port has, and what a cluster becomes by it."""
+"""Which policy a Service's port has, and what a cluster becomes by its TrafficPolicy."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Generic, TypeVar
 
 import msgspec
 
 from meshproxy.base.names import NamespacedName
 from meshproxy.compiler.diagnostics import Diagnostics
 from meshproxy.compiler.http_policies import HASHING, with_http
-from meshproxy.loader.suggestions import did_you_mean
-from meshproxy.resources import Service, TrafficPolicy
+from meshproxy.resources import BackendTLSPolicy, Service, TrafficPolicy
+from meshproxy.resources.meta import Resource
 from meshproxy.resources.policy import HealthCheck as HealthCheckResource
 from meshproxy.resources.policy import OutlierDetection as OutlierResource
 from meshproxy.resources.policy import PanicMode, ProxyProtocolVersion
@@ -18,17 +19,19 @@ from meshproxy.snapshot.model import Algorithm, Cluster, HealthCheck, OutlierDet
 
 _SEND_VERSION = {None: 0, ProxyProtocolVersion.V1: 1, ProxyProtocolVersion.V2: 2}
 
+P = TypeVar("P", TrafficPolicy, BackendTLSPolicy)
 
-class PolicyIndex:
+
+class PolicyIndex(Generic[P]):
     """The policy of each (Service, port name); a policy of a named port goes before one of the whole Service."""
 
     def __init__(
         self,
-        policies: Iterable[TrafficPolicy],
+        policies: Iterable[P],
         services: Mapping[NamespacedName, Service],
         diagnostics: Diagnostics,
     ) -> None:
-        self._attached: dict[tuple[NamespacedName, str | None], TrafficPolicy] = {}
+        self._attached: dict[tuple[NamespacedName, str | None], P] = {}
         for policy in sorted(policies, key=lambda policy: policy.key):
             for index, ref in enumerate(policy.spec.target_refs):
                 service_key = NamespacedName(policy.metadata.namespace, ref.name)
@@ -36,7 +39,8 @@ class PolicyIndex:
                 service = services.get(service_key)
                 if service is None:
                     names = [key.name for key in services if key.namespace == policy.metadata.namespace]
-                    message = f"there is no Service {ref.name}{did_you_mean(ref.name, names)}; the policy does nothing"
+                    hint = diagnostics.hint(ref.name, names)
+                    message = f"there is no Service {ref.name}{hint}; the policy does nothing"
                     diagnostics.warning(policy, f"{field}.name", message)
                     continue
                 _check_section(policy, service, ref.section_name, f"{field}.sectionName", diagnostics)
@@ -45,18 +49,18 @@ class PolicyIndex:
                     message = f"{service.label} has {first.label} already, which comes first by name"
                     diagnostics.warning(policy, field, message)
 
-    def of(self, service: NamespacedName, port_name: str) -> TrafficPolicy | None:
+    def of(self, service: NamespacedName, port_name: str) -> P | None:
         """The policy in force for a port."""
         specific = self._attached.get((service, port_name)) if port_name else None
         return specific or self._attached.get((service, None))
 
 
 def _check_section(
-    policy: TrafficPolicy, service: Service, section: str | None, field: str, diagnostics: Diagnostics
+    policy: Resource, service: Service, section: str | None, field: str, diagnostics: Diagnostics
 ) -> None:
     names = [port.name for port in service.spec.ports if port.name]
     if section is not None and section not in names:
-        message = f"{service.label} has no port named {section}{did_you_mean(section, names)}"
+        message = f"{service.label} has no port named {section}{diagnostics.hint(section, names)}"
         diagnostics.warning(policy, field, message)
 
 

@@ -23,7 +23,7 @@ from meshproxy.compiler.priorities import usable
 from meshproxy.compiler.proxy_settings import Environment
 from meshproxy.compiler.upstream_tls import UpstreamTLSIndex
 from meshproxy.compiler.virtual_ips import VirtualIPs, family_of, headless_families, is_headless
-from meshproxy.resources import Proxy, Service, Workload
+from meshproxy.resources import Proxy, Service, TrafficPolicy, Workload
 from meshproxy.resources.service import (
     IPFamily,
     ServicePort,
@@ -53,7 +53,7 @@ class Context:
     environment: Environment
     virtual_ips: VirtualIPs
     node_ports: NodePorts
-    policies: PolicyIndex
+    policies: PolicyIndex[TrafficPolicy]
     endpoints: EndpointIndex
     tls: UpstreamTLSIndex
     diagnostics: Diagnostics

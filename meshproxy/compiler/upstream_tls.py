@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from meshproxy.base.names import NamespacedName
@@ -48,52 +48,28 @@ class UpstreamTLSIndex:
 
     def __init__(
         self,
-        policies: PolicyIndex,
-        backend_policies: Iterable[BackendTLSPolicy],
-        services: Mapping[NamespacedName, Service],
+        policies: PolicyIndex[TrafficPolicy],
+        backend_policies: PolicyIndex[BackendTLSPolicy],
         materials: MaterialIndex,
         diagnostics: Diagnostics,
         *,
         has_identity: bool,
     ) -> None:
         self._policies = policies
+        self._backend_policies = backend_policies
         self._materials = materials
         self._diagnostics = diagnostics
         self._has_identity = has_identity
-        self._attached: dict[tuple[NamespacedName, str | None], BackendTLSPolicy] = {}
-        for policy in sorted(backend_policies, key=lambda policy: policy.key):
-            for index, ref in enumerate(policy.spec.target_refs):
-                self._attach(policy, NamespacedName(policy.metadata.namespace, ref.name), index, services)
-
-    def _attach(
-        self,
-        policy: BackendTLSPolicy,
-        key: NamespacedName,
-        index: int,
-        services: Mapping[NamespacedName, Service],
-    ) -> None:
-        section, field = policy.spec.target_refs[index].section_name, f"spec.targetRefs[{index}]"
-        if key not in services:
-            names = [each.name for each in services if each.namespace == key.namespace]
-            message = (
-                f"there is no Service {key.name}{self._diagnostics.hint(key.name, names)}; the policy does nothing"
-            )
-            self._diagnostics.warning(policy, f"{field}.name", message)
-            return
-        first = self._attached.setdefault((key, section), policy)
-        if first is not policy:
-            message = f"{services[key].label} has {first.label} already, which comes first by name"
-            self._diagnostics.warning(policy, field, message)
-
-    def _of_backend(self, service: Service, port: ServicePort) -> BackendTLSPolicy | None:
-        specific = self._attached.get((service.key, port.name)) if port.name else None
-        return specific or self._attached.get((service.key, None))
 
     def secures(self, service: Service, port: ServicePort) -> bool:
         """Whether requests to the port's endpoints go in ordinary TLS, so that it may say that it speaks HTTPS."""
         policy = self._policies.of(service.key, port.name)
         said = policy.spec.tls if policy is not None else None
-        return said.mode is PolicyTLSMode.SIMPLE if said is not None else self._of_backend(service, port) is not None
+        return (
+            said.mode is PolicyTLSMode.SIMPLE
+            if said is not None
+            else self._backend_policies.of(service.key, port.name) is not None
+        )
 
     def of(self, service: Service, port: ServicePort, candidates: Sequence[Candidate], *, http: bool) -> Security:
         """How connections to `candidates`, the endpoints of `port`, are secured."""
@@ -102,7 +78,7 @@ class UpstreamTLSIndex:
         if port.protocol is not Protocol.TCP:
             return Security(_plain(candidates))
         if said is None:
-            backend = self._of_backend(service, port)
+            backend = self._backend_policies.of(service.key, port.name)
             if backend is not None:
                 return Security(_plain(candidates), self._of_validation(backend, backend.spec.validation, http))
         mode = said.mode if said is not None else PolicyTLSMode.MESH
