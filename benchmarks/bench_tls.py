@@ -12,14 +12,13 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
-from benchmarks.load import BULK_BYTES, wrk_result
-from benchmarks.peers import LOAD_CPU, Address, Peer, Proxy, find
-from benchmarks.peers_tls import ALL, NAME, make_keys, peers, start_backend, start_certifier
-from benchmarks.processes import Program
+from benchmarks.load import BULK_BYTES, start_wrk, wrk_result
+from benchmarks.peers import Address, Peer, Proxy
+from benchmarks.peers_tls import ALL, NAME, make_keys, peers, requests_of, start_backend, start_certifier
 from benchmarks.report import Row, Run, cpu_ratio, middle, rate_ratio
 from benchmarks.running import in_rounds, machine_of, make_parser, report_on
 from benchmarks.scenarios import Sample, make_sample
@@ -83,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _Stage:
-    """Keys, backends and proxies; `targets` has where wrk is to connect for a (proxy, with mutual TLS?)."""
+    """Keys, backends and proxies; a proxy's `address` is where wrk is to connect, with mutual TLS the certifier's."""
 
     def __init__(
         self, options: argparse.Namespace, wanted: Sequence[TLSLoad], directory: Path, stack: ExitStack
@@ -92,38 +91,41 @@ class _Stage:
         self.keys = make_keys(directory)
         self.missing: list[str] = []
         self.proxies: dict[bool, list[Proxy]] = {}
-        self.targets: dict[tuple[str, bool], str] = {}
-        backend, secure, plain = start_backend(directory, self.keys)
+        backend, secure, self.plain = start_backend(directory, self.keys)
         stack.callback(backend.stop)
         for mutual in sorted({load.mutual for load in wanted}):
-            chosen, self.missing = peers(tuple(options.peers), self.keys, mutual=mutual)
-            self.proxies[mutual] = [self._start(peer, secure if mutual else plain, mutual, stack) for peer in chosen]
+            chosen, self.missing = peers(options.peers, self.keys, mutual=mutual)
+            place = secure if mutual else self.plain
+            self.proxies[mutual] = [self._start(peer, place, mutual, stack) for peer in chosen]
 
     def _start(self, peer: Peer, backend: Address, mutual: bool, stack: ExitStack) -> Proxy:
         place = self.directory / f"{peer.name}-{mutual}"
         place.mkdir()
         proxy = peer.start(place, (backend,))
         stack.callback(proxy.program.stop)
-        scheme, address = "https", proxy.address
-        if mutual:
-            certifier, address = start_certifier(place, self.keys, proxy.address)
-            stack.callback(certifier.stop)
-            scheme = "http"
-        self.targets[proxy.name, mutual] = f"{scheme}://{address[0]}:{address[1]}"
-        return proxy
+        if not mutual:
+            return proxy
+        certifier, address = start_certifier(place, self.keys, proxy.address)
+        stack.callback(certifier.stop)
+        return replace(proxy, address=address)
 
     def measure(self, load: TLSLoad, proxy: Proxy, seconds: float) -> Sample:
-        """Load `proxy` and divide the CPU time that it spent by the work that it did."""
-        wrk = find("WRK", "wrk")
-        assert wrk is not None
-        command = [wrk, "-t1", f"-c{load.connections}", f"-d{max(1, round(seconds))}s", "--latency"]
-        command += ["-H", f"Host: {NAME}", *(() if load.keep_alive else ("-H", "Connection: close"))]
-        url = self.targets[proxy.name, load.mutual] + load.path
-        before = proxy.program.cpu_seconds()
-        program = Program("wrk", [*command, url], self.directory, LOAD_CPU, {"OPENSSL_CONF": str(self.keys.openssl)})
+        """Load `proxy` and divide the CPU time that it spent by the work that it did.
+
+        Raises `RuntimeError` where wrk counts more answers than the backend had requests: they came twice.
+        """
+        headers = (f"Host: {NAME}", *(() if load.keep_alive else ("Connection: close",)))
+        requests, before = requests_of(self.plain), proxy.program.cpu_seconds()
+        program = start_wrk(
+            self.directory, "wrk", proxy.address, load.path, load.connections, seconds, headers=headers,
+            scheme="http" if load.mutual else "https", environment={"OPENSSL_CONF": str(self.keys.openssl)},
+        )  # fmt: skip
         program.wait()
         result = wrk_result(program)
         spent = proxy.program.cpu_seconds() - before
+        sent_on = requests_of(self.plain) - requests - 1
+        if result.requests > sent_on:
+            raise RuntimeError(f"{proxy.name} gave {result.requests} answers to {sent_on} requests: {load.scenario}")
         return make_sample(load.scenario, proxy.name, result, spent, scale=load.scale)
 
 

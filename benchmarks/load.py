@@ -6,7 +6,7 @@ import re
 import selectors
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,6 +113,8 @@ def start_wrk(
     *,
     headers: Sequence[str] = (),
     script: str | None = None,
+    scheme: str = "http",
+    environment: Mapping[str, str] | None = None,
 ) -> Program:
     """Begin to load `address`, with the requests of a Lua `script` if any; `wrk_result` reads what came of it."""
     wrk = find("WRK", "wrk")
@@ -122,7 +124,8 @@ def start_wrk(
         command += ["-H", header]
     if script is not None:
         command += ["-s", write(directory, f"{name}.lua", script)]
-    return Program(name, [*command, f"http://{address[0]}:{address[1]}{path}"], directory, LOAD_CPU)
+    command.append(f"{scheme}://{address[0]}:{address[1]}{path}")
+    return Program(name, command, directory, LOAD_CPU, environment)
 
 
 def run_wrk(

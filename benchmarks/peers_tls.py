@@ -7,6 +7,7 @@ else.
 from __future__ import annotations
 
 import subprocess
+import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -96,6 +97,7 @@ _BACKEND = (
     ssl_conf_command Ciphersuites {suite};
     location / {{ return 200 "hello world\\n"; }}
     location /bulk {{ root {directory}/www; }}
+    location = /requests {{ stub_status; }}
   }}
 }}
 """
@@ -107,6 +109,12 @@ def start_backend(directory: Path, keys: Keys) -> tuple[Program, Address, Addres
     secure, plain = (("127.0.0.1", free_port()) for _ in range(2))
     text = _BACKEND.format(directory=directory, secure=secure, plain=plain, keys=keys, suite=SUITE)
     return run_backend(directory, text, (secure, plain)), secure, plain
+
+
+def requests_of(plain: Address) -> int:
+    """How many requests the backend has had so far, this one too (ngx_http_stub_status_module)."""
+    with urllib.request.urlopen(f"http://{plain[0]}:{plain[1]}/requests", timeout=10) as answer:
+        return int(answer.read().splitlines()[2].split()[2])
 
 
 _CERTIFIER = """\
