@@ -261,7 +261,7 @@ def peers(names: Sequence[str] = ("meshproxy", *_STARTERS)) -> tuple[list[Peer],
 def those_here(
     names: Sequence[str], ours: Callable[[Path, Sequence[Address]], Proxy], starters: Mapping[str, Starter]
 ) -> tuple[list[Peer], list[str]]:
-    """`names` as peers, where their programs are found, and the names of the others."""
+    """`names` as peers, where their programs are found, and the names of the others; `RuntimeError` if none is."""
     found: list[Peer] = []
     missing: list[str] = []
     for name in names:
@@ -271,6 +271,8 @@ def those_here(
             found.append(Peer(name, _bound(starters[name], program)))
         else:
             missing.append(name)
+    if not found:
+        raise RuntimeError(f"not installed: {', '.join(missing)}")
     return found, missing
 
 
