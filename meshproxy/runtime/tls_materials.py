@@ -90,9 +90,9 @@ class TLSMaterials:
     def keep_only(self, names: Iterable[str]) -> None:
         """Every worker has a configuration that refers to `names`, and perhaps the identity, and nothing else."""
         wanted = {IDENTITY, *names}
+        self._problems = {name: each for name, each in self._problems.items() if name in wanted}
         if not self._in_force.keys() <= wanted:
             self._in_force = {name: each for name, each in self._in_force.items() if name in wanted}
-            self._problems = {name: each for name, each in self._problems.items() if name in wanted}
             self._gone(tuple(self._in_force))
 
     # -- files ---------------------------------------------------------------------------

@@ -111,6 +111,9 @@ async def test_what_nothing_refers_to_any_more_is_forgotten() -> None:
     workers.materials.configure([of(name, ca.issue(dns=("a",))) for name in ("a", "b")], ())
     workers.materials.keep_only(["b"])
     assert set(workers.has) == {"b"}
+    workers.materials.configure([TLSMaterial("bad", "no PEM", "at all")], ())
+    workers.materials.keep_only(["b"])
+    assert not workers.materials.problems()
 
 
 def test_a_key_is_not_in_what_is_logged() -> None:
