@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from meshproxy.base.errors import Finding, Severity
 from meshproxy.loader.rules import values
+from meshproxy.loader.rules.references import too_many
 from meshproxy.loader.rules.values import finding
 from meshproxy.resources.inbound import Inbound, InboundService
 
@@ -18,9 +19,7 @@ def check(inbound: Inbound, field: str) -> Iterator[Finding]:
     if not inbound.services:
         message = "nothing is served: name the Services that programs here are endpoints of, and their ports"
         yield Finding(severity=Severity.WARNING, field=f"{field}.services", message=message)
-    if len(inbound.services) > MAX_SERVICES:
-        message = f"has {len(inbound.services)} items; {MAX_SERVICES} are the most"
-        yield Finding(field=f"{field}.services", message=message)
+    yield from too_many(f"{field}.services", inbound.services, MAX_SERVICES)
     for index, service in enumerate(inbound.services):
         yield from _check_service(service, f"{field}.services[{index}]")
     names = (f"{each.namespace or ''}/{each.name}:{each.port}" for each in inbound.services)

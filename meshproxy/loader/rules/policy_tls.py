@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from meshproxy.base.errors import Finding, Severity
 from meshproxy.loader.rules import http_values, values
+from meshproxy.loader.rules.references import too_many
 from meshproxy.loader.rules.values import finding
 from meshproxy.resources.policy_tls import CertificateSource, PolicyTLS, PolicyTLSMode, RootsSource
 
@@ -35,9 +36,7 @@ def _check_simple(tls: PolicyTLS, field: str) -> Iterator[Finding]:
         yield Finding(field=f"{field}.sni", message=message)
     else:
         yield from finding(f"{field}.sni", http_values.precise_hostname(tls.sni))
-    if len(tls.subject_alt_names) > MAX_NAMES:
-        message = f"has {len(tls.subject_alt_names)} items; {MAX_NAMES} are the most"
-        yield Finding(field=f"{field}.subjectAltNames", message=message)
+    yield from too_many(f"{field}.subjectAltNames", tls.subject_alt_names, MAX_NAMES)
     for index, name in enumerate(tls.subject_alt_names):
         if "://" not in name:
             yield from finding(f"{field}.subjectAltNames[{index}]", http_values.precise_hostname(name))
