@@ -22,7 +22,9 @@ from meshproxy.snapshot.identity import Identity
 from meshproxy.snapshot.tls import IDENTITY, TLSFiles, TLSMaterial
 
 MAX_FILE = 131072
-"""Bytes: with what else is in its message a material must fit a packet."""
+"""Bytes of a text, as of those in a Secret."""
+MAX_MATERIAL = 3 * MAX_FILE
+"""Bytes of all its texts: it must fit a packet, and by default Linux takes some 416 KiB (`net.core.wmem_max`)."""
 
 
 class _Unreadable(MeshproxyError):
@@ -133,6 +135,11 @@ class TLSMaterials:
             self._changed(new)
 
     def _is_usable(self, material: TLSMaterial) -> bool:
+        texts = (material.certificate_chain, material.private_key, material.trust_bundle)
+        size = sum(len(text.encode()) for text in texts)
+        if size > MAX_MATERIAL:
+            self._complain(material.name, f"{material.name}: has {size} bytes; {MAX_MATERIAL} are the most")
+            return False
         try:
             check_material(material)
         except MaterialProblem as problem:

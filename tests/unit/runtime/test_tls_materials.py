@@ -8,7 +8,7 @@ from pathlib import Path
 
 from meshproxy.aio.watch import Watch
 from meshproxy.base.events import Event
-from meshproxy.runtime.tls_materials import MAX_FILE, TLSMaterials
+from meshproxy.runtime.tls_materials import MAX_FILE, MAX_MATERIAL, TLSMaterials
 from meshproxy.snapshot.identity import Identity
 from meshproxy.snapshot.tls import IDENTITY, TLSFiles, TLSMaterial
 from tests.support.certificates import Issued, TestCA
@@ -66,6 +66,16 @@ async def test_a_bad_one_of_many_keeps_the_others_from_nothing() -> None:
     workers.materials.configure([TLSMaterial("bad", "no PEM", "at all"), good], ())
     assert workers.has == {"good": good}
     assert "handshakes that need it are refused" in workers.events[0].message
+
+
+async def test_roots_that_are_together_too_many_for_a_packet_stay_away() -> None:
+    workers, root = Workers(), TestCA().bundle
+    many = MAX_MATERIAL // len(root)
+    fitting, too_large = (TLSMaterial("roots", trust_bundle=root * number) for number in (many, many + 1))
+    workers.materials.configure([fitting], ())
+    workers.materials.configure([too_large], ())
+    assert workers.has == {"roots": fitting}
+    assert f"{len(root) * (many + 1)} bytes; {MAX_MATERIAL} are the most" in workers.events[0].message
 
 
 async def test_files_are_followed(tmp_path: Path) -> None:
