@@ -117,7 +117,12 @@ class Sender(Generic[T]):
             except TimeoutError:
                 pass
             while self._items:
-                await self._send_batch()
+                batch = self._take_batch()
+                try:
+                    await self._send_batch(batch)
+                except asyncio.CancelledError:
+                    self._items.extendleft(reversed(batch))  # for `flush`; whether it arrived nobody knows
+                    raise
                 await asyncio.sleep(self._rest)
             self._full_batch.clear()
 
@@ -135,8 +140,7 @@ class Sender(Generic[T]):
     def _take_batch(self) -> list[T]:
         return [self._items.popleft() for _ in range(min(self._batch, len(self._items)))]
 
-    async def _send_batch(self) -> None:
-        batch = self._take_batch()
+    async def _send_batch(self, batch: list[T]) -> None:
         for number in range(1, TRIES + 1):
             pause: float | None = None
             try:

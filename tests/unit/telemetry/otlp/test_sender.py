@@ -141,6 +141,22 @@ async def test_what_waits_is_bounded(session: aiohttp.ClientSession) -> None:
     assert sender.status() == SenderStatus(0, 2 * MAX_WAITING, MAX_WAITING, "")
 
 
+async def test_the_end_sends_what_was_under_way(
+    collector: Collector, session: aiohttp.ClientSession, tasks: OwnedTasks
+) -> None:
+    collector.hangs = True
+    sender = make_sender(session, collector.url, batch=2)
+    tasks.start(sender.run(), name="sender")
+    sender.put([make_trace() for _ in range(3)])
+    await collector.wait_until(lambda: bool(collector.headers))
+    await tasks.cancel()
+    assert sender.status() == SenderStatus(0, 0, 3, "")
+    collector.hangs = False
+    await sender.flush()
+    assert sender.status() == SenderStatus(3, 0, 0, "")
+    assert len(collector.spans) == 6
+
+
 async def test_the_end_sends_what_waits(collector: Collector, session: aiohttp.ClientSession) -> None:
     sender = make_sender(session, collector.url, batch=2)
     sender.put([make_trace() for _ in range(5)])
