@@ -258,7 +258,8 @@ class AccessRecord(msgspec.Struct, frozen=True, array_like=True):
     `target` is what the client asked for, `sent` and `received` are bytes of bodies to and from the client;
     `status` 0 is no response; `flags` are Envoy's, joined by commas, empty for none. `upstream_seconds` is the
     time from the last try to its response's head, -1 without one. `fields` are the request's, by lower-case name,
-    as far as `AccessLog.fields` asks for them. `trace_id`, hexadecimal, is that of a traced request.
+    as far as `AccessLog.fields` asks for them. `trace_id`, hexadecimal, is that of a traced request. `scheme` is
+    ``https`` where it came over TLS.
     """
 
     started: float
@@ -283,6 +284,7 @@ class AccessRecord(msgspec.Struct, frozen=True, array_like=True):
     request_id: str
     fields: dict[str, str]
     trace_id: str = ""
+    scheme: str = "http"
 
 
 class TriedEndpoint(msgspec.Struct, frozen=True, array_like=True):
@@ -320,6 +322,7 @@ class TraceRecord(msgspec.Struct, frozen=True, array_like=True):
     sent: int
     request_id: bytes
     tries: tuple[TriedEndpoint, ...]
+    scheme: str = "http"
 
 
 class TraceRecords(Message, frozen=True):

@@ -67,6 +67,7 @@ def _request(
         request_id=_text(exchange.request_id),
         fields={name: _text(value) for name, encoded in fields if (value := head.header(encoded)) is not None},
         trace_id=trace.trace_id.decode() if trace is not None else "",
+        scheme=client.facts.scheme,
     )
 
 

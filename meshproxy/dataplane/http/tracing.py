@@ -158,4 +158,5 @@ class Trace:
             exchange.flags, exchange.detail, frontend.name, rule.name if rule is not None else "",
             cluster.config.name if cluster is not None else "", exchange.client_address, client.facts.address,
             exchange.body.size, exchange.sent, exchange.request_id, self._tries,
+            client.facts.scheme,
         )  # fmt: skip

@@ -44,7 +44,7 @@ def log_record_of(record: AccessRecord) -> LogRecord:
         attributes=attributes(
             {
                 "http.request.method": record.method or None,
-                "url.full": f"http://{record.host}{record.target}" if record.host else None,
+                "url.full": f"{record.scheme}://{record.host}{record.target}" if record.host else None,
                 "http.response.status_code": record.status or None,
                 "http.route": record.rule or None,
                 "client.address": record.client,

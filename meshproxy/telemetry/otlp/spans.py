@@ -83,7 +83,7 @@ def _name(record: TraceRecord, head: RequestHead | None) -> str:
 
 def _server_attributes(record: TraceRecord, head: RequestHead | None) -> dict[str, Plain | None]:
     return {
-        **(_request_attributes(head) if head is not None else {}),
+        **(_request_attributes(head, record.scheme) if head is not None else {}),
         "http.route": record.rule or None,
         "http.response.status_code": record.status or None,
         "network.peer.address": record.peer,
@@ -98,12 +98,12 @@ def _server_attributes(record: TraceRecord, head: RequestHead | None) -> dict[st
     }
 
 
-def _request_attributes(head: RequestHead) -> dict[str, Plain | None]:
+def _request_attributes(head: RequestHead, scheme: str) -> dict[str, Plain | None]:
     authority = _text(head.authority)
     host, _, port = authority.rpartition(":") if _has_port(authority) else (authority, "", "")
     return {
         **_method(head),
-        "url.scheme": "http",
+        "url.scheme": scheme,
         "url.path": _text(head.path),
         "url.query": _text(head.query_part) if head.query_part is not None else None,
         "network.protocol.version": f"1.{head.minor}",

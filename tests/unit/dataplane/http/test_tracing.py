@@ -50,6 +50,7 @@ async def test_a_trace_begins(plane: HTTPPlane, make_origin: MakeOrigin) -> None
     assert (tried.endpoint, tried.status) == (origin.endpoint.id, 200)
     assert told(origin.requests[0]) == (first.trace_id, tried.span_id, True)
     assert tried.span_id != second.tries[0].span_id
+    assert first.scheme == "http"
     assert first.started <= tried.started <= tried.ended <= first.started + first.seconds
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from random import Random
 
 import pytest
 
+from meshproxy.dataplane.http.tracing import Tracer
 from meshproxy.snapshot.model import FilterChain, Protocol
 from meshproxy.snapshot.tls import ServerTLS
+from meshproxy.snapshot.tracing import Tracing
 from tests.support.dataplane import MakeBackend
 from tests.support.tls import EDGE, TLSPlane
 from tests.unit.dataplane.tls.conftest import MakeOrigin
@@ -23,6 +26,19 @@ async def test_a_request_and_its_response(plane: TLSPlane, make_origin: MakeOrig
     assert origin.requests[0].field(b"X-Forwarded-Proto") == b"https"
     assert origin.connections == 1
     assert plane.handshakes() == {"full": 1}
+
+
+async def test_what_is_recorded_of_a_request_says_that_it_came_over_tls(
+    plane: TLSPlane, make_origin: MakeOrigin
+) -> None:
+    plane.terminate((await make_origin()).endpoint)
+    plane.plane.http.tracer = Tracer(Tracing(sampling=1), Random(1))
+    await (await plane.secure()).get()
+    (traces,) = plane.plane.take_traces()
+    recent = plane.plane.take_recent_records()
+    assert recent is not None
+    assert [record.scheme for record in traces.records] == ["https"]
+    assert [record.scheme for record in recent.records] == ["https"]
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])

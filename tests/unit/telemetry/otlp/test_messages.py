@@ -98,6 +98,13 @@ def test_a_log_record() -> None:
     assert log_record_of(make_request(trace_id="")).trace_id == b""
 
 
+def test_what_came_over_tls_says_so() -> None:
+    server, _ = spans_of(make_trace(scheme="https"))
+    assert plain(server.attributes)["url.scheme"] == "https"
+    record = log_record_of(make_request(scheme="https"))
+    assert plain(record.attributes)["url.full"] == "https://web:8080/a/b?c=d"
+
+
 def read(reader: MetricsReader, now: float, *families: Family) -> dict[str, Metric]:
     message = reader.read(families, Resource(), now)
     (found,) = message.resource_metrics
