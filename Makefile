@@ -29,7 +29,6 @@ test: $(INSTALLED) pure
 	$(BIN)/pytest $(ARGS)
 
 compiled: $(INSTALLED)
-	$(BIN)/pip install --quiet --disable-pip-version-check 'setuptools>=77'
 	MESHPROXY_COMPILE=1 $(BIN)/python setup.py --quiet build_ext --inplace
 	@$(BIN)/python -c 'from meshproxy.dataplane.http import exchange; print("compiled:", exchange.__file__)'
 
