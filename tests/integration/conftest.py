@@ -1,4 +1,4 @@
-"""Fixtures: real proxies that are stopped, and whose logs are read, at the end."""
+"""Fixtures: real proxies that are stopped, and whose logs are read, at the end; and HTTP servers behind them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from meshproxy.base.addresses import SocketAddress
 from tests.integration.addresses import free_address
 from tests.integration.proxy_process import ProxyProcess
+from tests.support.http import Origin
 
 MakeProxy = Callable[..., ProxyProcess]
 
@@ -43,3 +44,14 @@ def proxy(make_proxy_process: MakeProxy) -> ProxyProcess:
 def address() -> SocketAddress:
     """A free address for a Service."""
     return free_address()
+
+
+@pytest.fixture
+async def origins() -> AsyncIterator[tuple[Origin, Origin]]:
+    """Those of the Services ``shop`` and ``next``."""
+    made = (Origin(), Origin())
+    for each in made:
+        await each.start()
+    yield made
+    for each in made:
+        await each.stop()

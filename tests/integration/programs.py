@@ -113,17 +113,24 @@ http {{
   fastcgi_temp_path {directory}/fastcgi;
   uwsgi_temp_path {directory}/uwsgi;
   scgi_temp_path {directory}/scgi;
+{directives}}}
+"""
+NAMED_SERVER = """\
   server {{
     listen {address};
     location / {{ return 200 "{name}\\n"; }}
     location /healthz {{ return {health}; }}
   }}
-}}
 """
 
 
 def nginx(name: str, address: SocketAddress, directory: Path, health: int = 200) -> tuple[str, ...]:
     """The command of an nginx that answers its name; `/healthz` answers with status `health`."""
+    return nginx_of(name, NAMED_SERVER.format(name=name, address=address, health=health), directory)
+
+
+def nginx_of(name: str, directives: str, directory: Path) -> tuple[str, ...]:
+    """The command of an nginx that speaks HTTP as `directives` say, a server among them."""
     config = directory / f"nginx-{name}.conf"
-    config.write_text(NGINX.format(name=name, address=address, directory=directory, health=health))
+    config.write_text(NGINX.format(name=name, directory=directory, directives=directives))
     return ("nginx", "-p", str(directory), "-c", str(config))

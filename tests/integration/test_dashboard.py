@@ -33,17 +33,6 @@ NODE = "(document.querySelector(`.node[title^='{}']`)?.title ?? '')"
 
 
 @pytest.fixture
-async def origins() -> AsyncIterator[tuple[Origin, Origin]]:
-    """Those of the Services ``shop`` and ``next``."""
-    made = (Origin(), Origin())
-    for each in made:
-        await each.start()
-    yield made
-    for each in made:
-        await each.stop()
-
-
-@pytest.fixture
 async def page(tmp_path: Path) -> AsyncIterator[Page]:
     async with browsing(tmp_path) as made:
         yield made

@@ -14,23 +14,11 @@ from meshproxy.base.addresses import SocketAddress
 from tests.integration.addresses import BACKENDS, free_address
 from tests.integration.conditions import wait_until
 from tests.integration.manifests import Manifest, make_policy, make_service, make_workload
-from tests.integration.programs import nginx, output_of, require, running
+from tests.integration.programs import nginx, nginx_of, output_of, require, running
 from tests.integration.proxy_process import ProxyProcess
 from tests.support.certificates import Issued, TestCA, service_account
 
-SECURE_NGINX = """\
-worker_processes 1;
-daemon off;
-pid {directory}/secure.pid;
-error_log {directory}/secure.error.log;
-events {{}}
-http {{
-  access_log off;
-  client_body_temp_path {directory}/body;
-  proxy_temp_path {directory}/proxy;
-  fastcgi_temp_path {directory}/fastcgi;
-  uwsgi_temp_path {directory}/uwsgi;
-  scgi_temp_path {directory}/scgi;
+SECURE_SERVER = """\
   server {{
     listen {address} ssl;
     ssl_certificate {directory}/server.pem;
@@ -41,7 +29,6 @@ http {{
     ssl_verify_client on;
     location / {{ return 200 "$ssl_protocol $ssl_session_reused $ssl_server_name\\n"; }}
   }}
-}}
 """
 
 
@@ -213,8 +200,7 @@ async def test_clients_show_certificates(edge: Edge) -> None:
 async def test_tls_passes_through_by_its_server_name(edge: Edge) -> None:
     secure = free_address(BACKENDS)
     edge.ca.issue(dns=("db.example.com",)).write(edge.directory, "server")
-    config = edge.directory / "secure.conf"
-    config.write_text(SECURE_NGINX.format(directory=edge.directory, address=secure))
+    server = SECURE_SERVER.format(directory=edge.directory, address=secure)
     client, key = edge.ca.issue(service_account("cart")).write(edge.directory, "cart")
     listener = {
         "name": "db",
@@ -235,7 +221,7 @@ async def test_tls_passes_through_by_its_server_name(edge: Edge) -> None:
     }
     service = make_service(SocketAddress(free_address().host, 443), "db")
     edge.configure(listener, documents=(route, service, make_workload(secure, "db-1", "db")))
-    command = ("nginx", "-p", str(edge.directory), "-c", str(config))
+    command = nginx_of("secure", server, edge.directory)
     async with running(*command, directory=edge.directory, listens=secure):
         await edge.proxy.start()
         _, said = await edge.curl("db.example.com", "--cert", str(client), "--key", str(key))
@@ -249,8 +235,7 @@ async def test_a_server_that_wants_certificates_is_asked_in_tls(edge: Edge) -> N
     secure, service = free_address(BACKENDS), SocketAddress(free_address().host, 80)
     edge.ca.issue(dns=("db.example.com",)).write(edge.directory, "server")
     client, key = edge.ca.issue(dns=("proxy",)).write(edge.directory, "proxy")
-    config = edge.directory / "secure.conf"
-    config.write_text(SECURE_NGINX.format(directory=edge.directory, address=secure))
+    server = SECURE_SERVER.format(directory=edge.directory, address=secure)
     tls = {
         "mode": "Simple",
         "sni": "db.example.com",
@@ -259,7 +244,7 @@ async def test_a_server_that_wants_certificates_is_asked_in_tls(edge: Edge) -> N
     }
     documents = (make_service(service, "db"), make_workload(secure, "db-1", "db"))
     edge.proxy.configure(*documents, make_policy("db", tls=tls, http={"maxRequestsPerUpstreamConnection": 1}))
-    command = ("nginx", "-p", str(edge.directory), "-c", str(config))
+    command = nginx_of("secure", server, edge.directory)
     async with running(*command, directory=edge.directory, listens=secure):
         await edge.proxy.start()
         answers = [await output_of("curl", "-sS", f"http://{service}/") for _ in range(2)]

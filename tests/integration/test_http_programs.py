@@ -23,25 +23,12 @@ from websockets.asyncio.server import ServerConnection, serve
 from meshproxy.base.addresses import SocketAddress
 from tests.integration.addresses import BACKENDS, free_address
 from tests.integration.manifests import make_service, make_workload
-from tests.integration.programs import output_of, require, running
+from tests.integration.programs import nginx_of, output_of, require, running
 from tests.integration.proxy_process import ProxyProcess
 
 LARGE = 32 << 20
-NGINX = """\
-user {user};
-worker_processes 1;
-daemon off;
-pid {directory}/nginx.pid;
-error_log {directory}/nginx.error.log;
-events {{}}
-http {{
-  access_log off;
+DIRECTIVES = """\
   client_max_body_size 1k;
-  client_body_temp_path {directory}/body;
-  proxy_temp_path {directory}/proxy;
-  fastcgi_temp_path {directory}/fastcgi;
-  uwsgi_temp_path {directory}/uwsgi;
-  scgi_temp_path {directory}/scgi;
   gzip on;
   gzip_types text/plain;
   gzip_min_length 10;
@@ -53,7 +40,6 @@ http {{
     location = /empty {{ return 204; }}
     location = /named {{ return 200 "$http_host $http_x_forwarded_for $http_x_forwarded_proto\\n"; }}
   }}
-}}
 """
 
 
@@ -69,9 +55,8 @@ async def _nginx(directory: Path) -> AsyncIterator[SocketAddress]:
     server = free_address(BACKENDS)
     (directory / "files").mkdir()
     (directory / "files/text").write_text("some text, over and over\n" * 2000)
-    (directory / "nginx.conf").write_text(NGINX.format(user=getpass.getuser(), directory=directory, address=server))
-    command = ("nginx", "-p", str(directory), "-c", str(directory / "nginx.conf"))
-    async with running(*command, directory=directory, listens=server):
+    command = nginx_of("files", DIRECTIVES.format(directory=directory, address=server), directory)
+    async with running(*command, "-g", f"user {getpass.getuser()};", directory=directory, listens=server):
         yield server
 
 

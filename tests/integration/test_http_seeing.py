@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from meshproxy.base.addresses import SocketAddress
@@ -23,17 +22,6 @@ from tests.support.http import Origin, Received
 
 BUSY = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"
 ROUTE = {"parent": "Service/default/shop:main", "route": "HTTPRoute/default/shop"}
-
-
-@pytest.fixture
-async def origins() -> AsyncIterator[tuple[Origin, Origin]]:
-    """Those of the Services ``shop`` and ``next``."""
-    made = (Origin(), Origin())
-    for each in made:
-        await each.start()
-    yield made
-    for each in made:
-        await each.stop()
 
 
 def manifests(address: SocketAddress, origins: tuple[Origin, Origin], **policy: Any) -> tuple[Manifest, ...]:

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -97,7 +98,7 @@ class ConsulServer:
     def pause(self, paused: bool) -> None:
         """Keep it from answering, while its connections stay open."""
         assert self._process is not None
-        self._process.send_signal(19 if paused else 18)
+        self._process.send_signal(signal.SIGSTOP if paused else signal.SIGCONT)
 
     def __enter__(self) -> Self:
         try:
