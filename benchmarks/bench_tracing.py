@@ -1,7 +1,8 @@
 """What tracing costs: ``python -m benchmarks.bench_tracing [--rounds N] [--seconds S]``.
 
-The same proxy without tracing, with 1 % and with all of the requests recorded, in turns, by the CPU time of its worker
-for a small request; the collector, the load and the supervisor have the other core.
+The same proxy without tracing, with 1 % and with all of the requests recorded, in turns: the CPU time of its worker
+for a small request, and its requests a second. The worker shares its core with a program that counts on and on, so that
+it is busy whenever it runs; the collector, the load and the supervisor have the other core, and time to spare.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks import peers_l7
-from benchmarks.peers import LOAD_CPU, Address, Peer, Proxy
+from benchmarks.peers import LOAD_CPU, PROXY_CPU, Address, Peer, Proxy
 from benchmarks.processes import Program, cpu_seconds, free_port
 from benchmarks.report import middle
 from benchmarks.running import can_measure, in_turns, running
@@ -49,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="meshproxy-bench-") as name:
         directory = Path(name)
         port = free_port()
+        rival = Program("rival", [sys.executable, "-c", "while True: pass"], directory, PROXY_CPU)
         collector = Program("collector", [sys.executable, "-c", _COLLECTOR.format(port=port)], directory, LOAD_CPU, {})
         try:
             collector.wait_for_port(("127.0.0.1", port))
@@ -57,10 +59,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 rounds = [dict(_round(proxies, number, directory, options.seconds)) for number in range(options.rounds)]
         finally:
             collector.stop()
+            rival.stop()
     for name in SHARES:
-        cpu = middle(each[name] for each in rounds)
-        ratio = middle(each[name] / each["off"] for each in rounds)
-        print(f"{name:>6}  {cpu:6.1f} µs of CPU a request  {ratio:.3f} times")
+        cpu = middle(each[name][0] for each in rounds)
+        cpu_ratio, rate_ratio = (middle(each[name][i] / each["off"][i] for each in rounds) for i in (0, 1))
+        print(f"{name:>6}  {cpu:6.1f} µs of CPU a request, {cpu_ratio:.3f} times; {rate_ratio:.3f} times the requests")
     return 0
 
 
@@ -69,7 +72,10 @@ def _start(directory: Path, backends: Sequence[Address], share: int | None, port
     return peers_l7.start_meshproxy(directory, backends, spec=telemetry)
 
 
-def _round(proxies: Sequence[Proxy], number: int, directory: Path, seconds: float) -> Iterator[tuple[str, float]]:
+def _round(
+    proxies: Sequence[Proxy], number: int, directory: Path, seconds: float
+) -> Iterator[tuple[str, tuple[float, float]]]:
+    """(µs of CPU a request, requests a second) by share."""
     names = dict(zip((id(proxy) for proxy in proxies), SHARES, strict=True))
     small = LOADS[0]
     for proxy in in_turns(proxies, number):
@@ -78,8 +84,8 @@ def _round(proxies: Sequence[Proxy], number: int, directory: Path, seconds: floa
         before = _worker_seconds(proxy)
         sample = measure(small, proxy, directory, seconds)
         cpu_us = (_worker_seconds(proxy) - before) / (sample.rate * max(1, round(seconds))) * 1e6
-        print(f"round {number + 1}: {names[id(proxy)]}: {cpu_us:.1f} µs", file=sys.stderr)
-        yield names[id(proxy)], cpu_us
+        print(f"round {number + 1}: {names[id(proxy)]}: {cpu_us:.1f} µs, {sample.rate:.0f}/s", file=sys.stderr)
+        yield names[id(proxy)], (cpu_us, sample.rate)
 
 
 def _worker_seconds(proxy: Proxy) -> float:

@@ -30,9 +30,10 @@ from meshproxy.dataplane.upstream import Upstream
 from meshproxy.routing.router import Router
 from meshproxy.snapshot import model
 from meshproxy.snapshot.messages import (
-    AccessRecords,
     AffinityEntries,
     AffinityLearned,
+    EncodedAccessRecords,
+    EncodedTraceRecords,
     EndpointFailing,
     EndpointRequestStats,
     EndpointStats,
@@ -42,7 +43,6 @@ from meshproxy.snapshot.messages import (
     RequestStats,
     Stats,
     TLSStats,
-    TraceRecords,
 )
 from meshproxy.snapshot.routes import RouteTable, Rule
 from meshproxy.telemetry.access_filter import AccessFilter
@@ -55,8 +55,6 @@ REQUEST_STATS_PART = 200
 """Routes and endpoints in one `RequestStats` message."""
 HANDSHAKES_PART = 500
 """Counts in one `TLSStats` message."""
-RECORDS_PART = 50
-"""Records in one message: each may have some kilobytes."""
 
 _log = logging.getLogger(__name__)
 
@@ -306,24 +304,20 @@ class DataPlane:
         for start in range(0, len(changed), HANDSHAKES_PART):
             yield TLSStats(changed[start : start + HANDSHAKES_PART])
 
-    def take_access_records(self) -> Iterator[AccessRecords]:
+    def take_access_records(self) -> Iterator[EncodedAccessRecords]:
         """The requests to be logged since the last call, in messages of bounded size."""
-        records, dropped = self.http.access.take()
-        for start in range(0, len(records), RECORDS_PART):
-            yield AccessRecords(records[start : start + RECORDS_PART], dropped)
-            dropped = 0
+        for records, dropped in self.http.access.take():
+            yield EncodedAccessRecords(records, dropped)
 
     def take_recent_records(self) -> RecentRecords | None:
         """Some requests to be shown, if there were any since the last call."""
         records = self.http.recent.take()
         return RecentRecords(records) if records else None
 
-    def take_traces(self) -> Iterator[TraceRecords]:
+    def take_traces(self) -> Iterator[EncodedTraceRecords]:
         """The traces to be exported since the last call, in messages of bounded size."""
-        records, dropped = self.http.traces.take()
-        for start in range(0, len(records), RECORDS_PART):
-            yield TraceRecords(records[start : start + RECORDS_PART], dropped)
-            dropped = 0
+        for records, dropped in self.http.traces.take():
+            yield EncodedTraceRecords(records, dropped)
 
     def _changed_request_endpoints(self) -> Iterator[EndpointRequestStats]:
         for name, cluster in self._clusters.items():

@@ -287,7 +287,7 @@ class AccessRecord(msgspec.Struct, frozen=True, array_like=True):
     scheme: str = "http"
 
 
-class TriedEndpoint(msgspec.Struct, frozen=True, array_like=True):
+class TriedEndpoint(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One try of a traced request: a client span. Times are the worker's clock's; `status` 0 is no response."""
 
     span_id: bytes
@@ -336,6 +336,20 @@ class AccessRecords(Message, frozen=True):
     """Requests to be logged, oldest first; `dropped` more were not kept since the last message."""
 
     records: tuple[AccessRecord, ...]
+    dropped: int = 0
+
+
+class EncodedTraceRecords(Message, frozen=True, tag="TraceRecords"):
+    """`TraceRecords` as a worker has them."""
+
+    records: msgspec.Raw
+    dropped: int = 0
+
+
+class EncodedAccessRecords(Message, frozen=True, tag="AccessRecords"):
+    """`AccessRecords` as a worker has them."""
+
+    records: msgspec.Raw
     dropped: int = 0
 
 

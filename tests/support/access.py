@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, overload
 
-from meshproxy.snapshot.messages import AccessRecord
+from meshproxy.snapshot.messages import (
+    AccessRecord,
+    AccessRecords,
+    EncodedAccessRecords,
+    EncodedTraceRecords,
+    TraceRecords,
+    decode_to_supervisor,
+    encode,
+)
 
 STARTED = 1769860800.25
 """2026-01-31T12:00:00.250Z"""
+
+
+@overload
+def decoded(message: EncodedAccessRecords) -> AccessRecords: ...
+@overload
+def decoded(message: EncodedTraceRecords) -> TraceRecords: ...
+def decoded(message: EncodedAccessRecords | EncodedTraceRecords) -> AccessRecords | TraceRecords:
+    """What a worker sends, as the supervisor has it."""
+    received = decode_to_supervisor(encode(message))
+    assert isinstance(received, AccessRecords | TraceRecords)
+    return received
 
 
 def make_record(**fields: Any) -> AccessRecord:

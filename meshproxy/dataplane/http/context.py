@@ -4,42 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from random import Random
-from typing import Generic, TypeVar
 
 from meshproxy.dataplane.http.counters import RequestCounters
 from meshproxy.dataplane.http.forwarding import RequestIds
 from meshproxy.dataplane.http.recent import RecentSample
+from meshproxy.dataplane.http.records import Records
 from meshproxy.dataplane.http.tracing import Tracer
 from meshproxy.dataplane.tally import Tally
-from meshproxy.snapshot.messages import AccessRecord, RouteStats, TraceRecord
-
-MAX_RECORDS = 4096
-"""Records kept until they are taken; more are dropped, and counted."""
-
-R = TypeVar("R")
-
-
-class Records(Generic[R]):
-    """What is kept of requests until it is taken, `MAX_RECORDS` at the most."""
-
-    __slots__ = ("_dropped", "_kept")
-
-    def __init__(self) -> None:
-        self._kept: list[R] = []
-        self._dropped = 0
-
-    def put(self, record: R) -> None:
-        if len(self._kept) >= MAX_RECORDS:
-            self._dropped += 1
-        else:
-            self._kept.append(record)
-
-    def take(self) -> tuple[tuple[R, ...], int]:
-        """(what was kept since the last call, how many more there were)."""
-        records, dropped = tuple(self._kept), self._dropped
-        self._kept.clear()
-        self._dropped = 0
-        return records, dropped
+from meshproxy.snapshot.messages import RouteStats
 
 
 class HTTPContext:
@@ -59,11 +31,11 @@ class HTTPContext:
         self.wants_record: Callable[[int, float, str], bool] | None = None
         self.logged_fields: tuple[tuple[str, bytes], ...] = ()
         """The fields of requests that access records have, by name."""
-        self.access: Records[AccessRecord] = Records()
+        self.access = Records()
         self.recent = RecentSample()
         self.tracer: Tracer | None = None
         """None where nothing is traced."""
-        self.traces: Records[TraceRecord] = Records()
+        self.traces = Records()
         self._counters: dict[tuple[str, str, str], RequestCounters] = {}
 
     def counters(self, table: str, rule: str, backend: str = "") -> RequestCounters:

@@ -29,13 +29,13 @@ _TWO_DIGITS: Final = [b"%02x" % number for number in range(256)]
 
 
 class RequestIds:
-    """Ids of 32 hexadecimal digits: half of them this worker's, half of them counted."""
+    """Ids of 32 hexadecimal digits: half of them this worker's, half of them counted, and neither only zeros."""
 
     __slots__ = ("_count", "_prefix", "_worker")
 
     def __init__(self, worker: int) -> None:
-        self._worker = b"%016x" % worker
-        self._count = 0
+        self._worker = b"%016x" % (worker or 1)
+        self._count = 256
         self._prefix = b""
         """All but the last two digits: writing numbers takes longer than looking those up."""
 

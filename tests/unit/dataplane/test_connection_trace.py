@@ -10,6 +10,7 @@ from meshproxy.dataplane.http.tracing import Tracer
 from meshproxy.snapshot.messages import TraceRecord
 from meshproxy.snapshot.model import Endpoint
 from meshproxy.snapshot.tracing import Tracing
+from tests.support.access import decoded
 from tests.support.dataplane import MakeBackend, Plane, exchange, is_reset, wait_until
 
 
@@ -19,7 +20,7 @@ def trace(plane: Plane, *, sampling: float = 1, connections: bool = True) -> Non
 
 async def taken(plane: Plane) -> list[TraceRecord]:
     await wait_until(lambda: plane.plane.open_connections == 0)
-    return [record for message in plane.plane.take_traces() for record in message.records]
+    return [record for message in plane.plane.take_traces() for record in decoded(message).records]
 
 
 async def test_a_connection_is_recorded_with_its_endpoint(tcp: Plane, make_backend: MakeBackend) -> None:

@@ -13,6 +13,7 @@ from meshproxy.dataplane.http.recent import GOOD
 from meshproxy.snapshot.messages import AccessRecord, RequestCounts, RequestStats
 from meshproxy.snapshot.model import AccessLog, ProxySettings, Snapshot
 from meshproxy.snapshot.routes import Backend, Filters, Redirect, RetryCondition, RetryPolicy, RouteMatch
+from tests.support.access import decoded
 from tests.support.http import OK, HTTPPlane, Origin, Received, rule
 
 BAD = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"
@@ -187,7 +188,7 @@ def log_everything(plane: HTTPPlane, *fields: str) -> None:
 
 
 def records(plane: HTTPPlane) -> list[AccessRecord]:
-    return [record for message in plane.plane.take_access_records() for record in message.records]
+    return [record for message in plane.plane.take_access_records() for record in decoded(message).records]
 
 
 async def test_records_of_requests(plane: HTTPPlane, origins: tuple[Origin, Origin]) -> None:

@@ -11,6 +11,7 @@ from meshproxy.dataplane.http.tracing import Tracer
 from meshproxy.snapshot.messages import TraceRecord
 from meshproxy.snapshot.routes import RetryCondition, RetryPolicy
 from meshproxy.snapshot.tracing import Propagation, Tracing
+from tests.support.access import decoded
 from tests.support.http import HTTPPlane, Received, rule
 from tests.unit.dataplane.http.conftest import MakeOrigin
 
@@ -26,7 +27,7 @@ def trace(plane: HTTPPlane, sampling: float, *ways: Propagation, always_errors: 
 
 
 def taken(plane: HTTPPlane) -> list[TraceRecord]:
-    return [record for message in plane.plane.take_traces() for record in message.records]
+    return [record for message in plane.plane.take_traces() for record in decoded(message).records]
 
 
 def told(request: Received) -> tuple[bytes, bytes, bool]:

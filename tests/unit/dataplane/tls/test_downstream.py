@@ -12,6 +12,7 @@ from meshproxy.dataplane.http.tracing import Tracer
 from meshproxy.snapshot.model import FilterChain, Protocol
 from meshproxy.snapshot.tls import ServerTLS
 from meshproxy.snapshot.tracing import Tracing
+from tests.support.access import decoded
 from tests.support.dataplane import MakeBackend
 from tests.support.tls import EDGE, TLSPlane
 from tests.unit.dataplane.tls.conftest import MakeOrigin
@@ -37,7 +38,7 @@ async def test_what_is_recorded_of_a_request_says_that_it_came_over_tls(
     (traces,) = plane.plane.take_traces()
     recent = plane.plane.take_recent_records()
     assert recent is not None
-    assert [record.scheme for record in traces.records] == ["https"]
+    assert [record.scheme for record in decoded(traces).records] == ["https"]
     assert [record.scheme for record in recent.records] == ["https"]
 
 
