@@ -19,6 +19,7 @@ import msgspec
 
 from meshproxy.admin.server import AdminServer
 from meshproxy.aio.coalesce import Coalescer
+from meshproxy.aio.service_manager import READY, STOPPING, tell_service_manager
 from meshproxy.aio.tasks import OwnedTasks
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.bind_errors import explain_bind_error
@@ -151,6 +152,7 @@ class Supervisor:
         self._forgetter = Coalescer(self._forget_the_past, delay=0.0, interval=FORGET_INTERVAL)
         self._drained = asyncio.Event()
         self._interrupts = 0
+        self._is_said_to_be_ready = False
 
     async def run(self) -> None:
         """Serve until drained."""
@@ -260,9 +262,16 @@ class Supervisor:
 
     def acknowledged(self, worker: int, version: str) -> None:
         self._control_plane.acknowledged(worker, version)
+        self._say_that_it_is_ready()
         if self._control_plane.is_settled:
             self._sockets.keep_only({listener.name for listener in open_listeners(self._control_plane.current)})
             self._forgetter.changed()
+
+    def _say_that_it_is_ready(self) -> None:
+        """Once: what depends on this service may start, since Services answer."""
+        if not self._is_said_to_be_ready and not self._view.not_ready_reason():
+            self._is_said_to_be_ready = True
+            tell_service_manager(READY, f"serving; the admin API is at http://{self._admin.address}")
 
     def rejected(self, worker: int, version: str, reason: str) -> None:
         self._control_plane.rejected(worker, version, reason)
@@ -329,6 +338,7 @@ class Supervisor:
         """Leave the registries, stop accepting, finish what is open, end."""
         if not self._view.draining:
             self._view.draining = True
+            tell_service_manager(STOPPING, "draining: open connections are finished")
             self._tasks.start(self._drain(), name="drain")
 
     async def _drain(self) -> None:

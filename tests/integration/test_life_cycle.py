@@ -6,6 +6,10 @@ import asyncio
 import json
 import os
 import signal
+import socket
+from pathlib import Path
+
+import pytest
 
 from meshproxy.base.addresses import SocketAddress
 from tests.integration.backends import make_backends
@@ -103,6 +107,25 @@ async def test_the_last_good_configuration_survives_a_bad_start(proxy: ProxyProc
         await proxy.start("--admin", str(proxy.admin))
         assert await who_answers(address) == backend.name
         assert "all.yaml:" in proxy.log_text()
+
+
+async def test_systemd_is_told_when_services_answer_and_when_it_drains(
+    proxy: ProxyProcess, address: SocketAddress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (backend,) = make_backends(1)
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.setblocking(False)
+        async with backend:
+            proxy.configure(make_service(address), make_workload(backend.address, backend.name))
+            await proxy.spawn()
+            loop = asyncio.get_running_loop()
+            assert (await loop.sock_recv(manager, 1000)).startswith(b"READY=1\n")
+            assert await who_answers(address) == backend.name
+            proxy.signal(signal.SIGTERM)
+            assert (await loop.sock_recv(manager, 1000)).startswith(b"STOPPING=1\n")
+            assert await proxy.exit_status() == 0
 
 
 async def test_sigterm_finishes_what_is_open(proxy: ProxyProcess, address: SocketAddress) -> None:

@@ -27,6 +27,19 @@ def test_systemd_finds_nothing_wrong(unit: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=relative)
+def test_it_needs_no_other_program_than_a_shell(unit: Path) -> None:
+    """`kill`, for one, is not everywhere."""
+    programs = set(re.findall(r"(?<=[=' ])(?:/\w+)*/bin/[\w-]+", unit.read_text()))
+    assert {INSTALLED} <= programs <= {INSTALLED, "/bin/sh"}
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=relative)
+def test_it_has_started_when_it_says_so(unit: Path) -> None:
+    """`tests/unit/aio/test_service_manager.py` and `test_life_cycle.py` show that it does."""
+    assert "Type=notify\n" in unit.read_text()
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=relative)
 def test_its_commands_are_meshproxys(unit: Path) -> None:
     commands = re.findall(rf"{INSTALLED} ([a-z]+(?: [a-z]+)?)(.*)", unit.read_text())
     assert commands

@@ -58,6 +58,7 @@ def serve(
 async def _serve(
     address: SocketAddress, hosts: tuple[str, ...], lifetimes: tuple[float, float], directory: Path
 ) -> None:
+    from meshproxy.aio.service_manager import READY, STOPPING, tell_service_manager
     from meshproxy.authority.server import Authority, CAServer
     from meshproxy.identity.ca.audit import FILE_NAME, AuditLog
     from meshproxy.identity.ca.issuing import Issuer
@@ -84,5 +85,7 @@ async def _serve(
     # Who sends it means "read your files again", which happens by itself, and not "end", as it does by default.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     click.echo(f"the CA serves https://{server.address} as {', '.join(hosts)}", err=True)
+    tell_service_manager(READY, f"serving https://{server.address}")
     await stop.wait()
+    tell_service_manager(STOPPING)
     await server.stop()
