@@ -10,7 +10,7 @@ import click
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.cli.client import AdminClient
 from meshproxy.cli.get import named, rule_label
-from meshproxy.cli.parameters import admin_option, token_option
+from meshproxy.cli.parameters import admin_option, names_of, token_option
 from meshproxy.cli.status import format_requests
 from meshproxy.cli.tables import format_age, format_latency, format_share, format_table
 
@@ -24,7 +24,7 @@ def command() -> None:
 
 
 @command.command("service")
-@click.argument("name")
+@click.argument("name", shell_complete=names_of("services"))
 @click.option("-n", "--namespace", default="default", show_default=True)
 @admin_option
 @token_option
@@ -44,7 +44,7 @@ def describe_service(name: str, namespace: str, admin: SocketAddress, token_file
 
 
 @command.command("route")
-@click.argument("name")
+@click.argument("name", shell_complete=names_of("routes"))
 @click.option("-n", "--namespace", default="default", show_default=True)
 @admin_option
 @token_option

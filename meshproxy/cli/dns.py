@@ -19,7 +19,7 @@ import dns.reversename
 
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.cli.client import AdminClient
-from meshproxy.cli.parameters import ADDRESS, admin_option, token_option
+from meshproxy.cli.parameters import ADDRESS, admin_option, names_of, token_option
 from meshproxy.cli.tables import format_table
 from meshproxy.loader.suggestions import did_you_mean
 
@@ -44,7 +44,7 @@ def command() -> None:
 
 
 @command.command()
-@click.argument("name")
+@click.argument("name", shell_complete=names_of("services"))
 @click.argument("type_", metavar="[TYPE]", required=False)
 @click.option("--tcp", is_flag=True, help="Ask over TCP.")
 @click.option("--server", type=ADDRESS, help="Ask this server. By default the running proxy says where its own is.")

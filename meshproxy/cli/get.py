@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import click
+from click.shell_completion import CompletionItem
 
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.cli.client import AdminClient
-from meshproxy.cli.parameters import admin_option, token_option
+from meshproxy.cli.parameters import admin_option, names_of, token_option
 from meshproxy.cli.tables import (
     format_age,
     format_bytes,
@@ -218,10 +219,13 @@ class KindType(click.ParamType[str]):
             self.fail(f"there is nothing called {value!r}{hint}; there are {', '.join(KINDS)}", param, ctx)
         return kind
 
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(kind) for kind in KINDS if kind.startswith(incomplete)]
+
 
 @click.command()
 @click.argument("kind", type=KindType(), metavar="KIND")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=names_of())
 @click.option("-n", "--namespace", help="Only this namespace (default: default).")
 @click.option("-A", "--all-namespaces", is_flag=True, help="Every namespace.")
 @click.option("-o", "--output", type=click.Choice(["wide", "json", "yaml"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -40,3 +41,29 @@ token_option = click.option(
     envvar="MESHPROXY_ADMIN_TOKEN_FILE",
     help="A file that holds the admin API's bearer token.",
 )
+
+Completer = Callable[[click.Context, click.Parameter, str], list[str]]
+
+
+def names_of(kind: str | None = None) -> Completer:
+    """Completes names in the running proxy's list `kind`, or in the one that the command line says.
+
+    Where no proxy answers there are none: a shell is no place for messages.
+    """
+
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+        from meshproxy.cli.client import AdminClient
+
+        wanted = kind or ctx.params.get("kind")
+        try:
+            rows = AdminClient(ctx.params["admin"], ctx.params["token_file"]).get(f"{wanted}")
+        except (click.ClickException, OSError):
+            return []
+        if not isinstance(rows, list):
+            return []
+        field = "service" if wanted in ("endpoints", "listeners") else "name"
+        namespace = None if ctx.params.get("all_namespaces") else ctx.params.get("namespace") or "default"
+        of_these = (row for row in rows if namespace is None or row.get("namespace", namespace) == namespace)
+        return sorted({row[field] for row in of_these if row[field].startswith(incomplete)})
+
+    return complete

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 from msgspec.structs import replace
 
@@ -71,6 +72,34 @@ def test_every_list_in_every_form(run: Run, kind: str) -> None:
         assert run("get", kind, *form).exit_code == 0
     assert json.loads(run("get", kind, "-o", "json").output)
     assert yaml.safe_load(run("get", kind, "-o", "yaml").output)
+
+
+@pytest.mark.parametrize(
+    ("words", "begun", "completed"),
+    [
+        (["get"], "se", ["services"]),
+        (["get", "svc"], "", ["backend"]),
+        (["get", "-A", "services"], "", ["backend", "other"]),
+        (["get", "-n", "team", "services"], "", ["other"]),
+        (["get", "endpoints"], "b", ["backend"]),
+        (["get", "config"], "", []),
+        (["describe", "service"], "b", ["backend"]),
+        (["describe", "route"], "s", ["shop"]),
+        (["dns", "lookup"], "back", ["backend"]),
+        (["--admin-that-is-none", "get"], "svc", []),
+    ],
+)
+def test_shells_complete_kinds_and_names(
+    admin: SocketAddress, monkeypatch: pytest.MonkeyPatch, words: list[str], begun: str, completed: list[str]
+) -> None:
+    monkeypatch.setenv("MESHPROXY_ADMIN", str(admin))
+    found = ShellComplete(main, {}, "meshproxy", "_COMPLETE").get_completions(words, begun)
+    assert [item.value for item in found] == completed
+
+
+def test_no_name_is_completed_where_no_proxy_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MESHPROXY_ADMIN", "127.0.0.1:1")
+    assert ShellComplete(main, {}, "meshproxy", "_COMPLETE").get_completions(["get", "services"], "") == []
 
 
 def test_routes(run: Run) -> None:
