@@ -20,7 +20,14 @@ _MARKS = {Grade.OK: ("ok", "green"), Grade.WARNING: ("warning", "yellow"), Grade
 
 @click.command()
 @click.option(
-    "-c", "--config", "paths", multiple=True, metavar="PATH", envvar="MESHPROXY_CONFIG", help="Manifests, as for run."
+    "-c",
+    "--config",
+    "paths",
+    multiple=True,
+    type=click.Path(),
+    metavar="PATH",
+    envvar="MESHPROXY_CONFIG",
+    help="Manifests, as for run.",
 )
 @click.option("--state-dir", type=click.Path(path_type=Path), envvar="MESHPROXY_STATE_DIR", help="As for run.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)

@@ -9,7 +9,7 @@ import platform
 import resource
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +26,12 @@ KERNEL_WANTED = (4, 14)
 _UNPRIVILEGED_PORTS = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 _CAP_NET_BIND_SERVICE = 10
 _STA_UNSYNC = 0x40
+MAX_NAMESERVERS = 3
+"""More of them libc does not ask (resolv.conf(5))."""
+DNS_TIMEOUT = 1.0
+"""Seconds."""
+NS_OF_ROOT = bytes.fromhex("6d70 0100 0001 0000 0000 0000  00 0002 0001")
+"""A DNS query (RFC 1035 §4.1): recursion desired; ``. NS IN``, which every resolver has at hand."""
 
 
 class Grade(enum.StrEnum):
@@ -51,7 +57,7 @@ def machine() -> Iterator[Check]:
     yield _low_ports()
     yield _loopback()
     yield _clock()
-    yield _resolver()
+    yield resolvers()
 
 
 def _system() -> Check:
@@ -123,14 +129,50 @@ def _clock() -> Check:
     return Check("clock", Grade.OK, "synchronised")
 
 
-def _resolver() -> Check:
+def resolvers(servers_of: Path = PATH) -> Check:
+    """Whether those answer whom programs on this machine ask for names."""
     try:
-        servers = nameservers(PATH.read_text(errors="replace"))
+        servers = nameservers(servers_of.read_text(errors="replace"))[:MAX_NAMESERVERS]
     except OSError as error:
-        return Check("names", Grade.WARNING, f"{PATH}: {error.strerror}", "names of hosts cannot be resolved")
+        return Check("names", Grade.WARNING, f"{servers_of}: {error.strerror}", "names of hosts cannot be resolved")
     if not servers:
-        return Check("names", Grade.WARNING, f"{PATH} names no server", "names of hosts cannot be resolved")
+        return Check("names", Grade.WARNING, f"{servers_of} names no server", "names of hosts cannot be resolved")
+    silent = _silent(servers)
+    if silent:
+        found = f"no answer from {', '.join(each.host for each in silent)} in {servers_of}"
+        advice = "names of hosts are resolved late, or not at all: is the network up, and are these the right servers?"
+        return Check("names", Grade.WARNING, found, advice)
     return Check("names", Grade.OK, f"resolved by {', '.join(each.host for each in servers)}")
+
+
+def _silent(servers: Sequence[SocketAddress]) -> list[SocketAddress]:
+    """Those that do not answer; what they answer is all the same."""
+    asked = [(each, _asked(each)) for each in servers]
+    return [each for each, sock in asked if sock is None or not _is_answered(sock)]
+
+
+def _asked(server: SocketAddress) -> socket.socket | None:
+    """What its answer comes to; None where it cannot be asked."""
+    try:
+        sock = socket.socket(socket.AF_INET6 if server.is_ipv6 else socket.AF_INET, socket.SOCK_DGRAM)
+    except OSError:
+        return None
+    try:
+        sock.settimeout(DNS_TIMEOUT)
+        sock.connect((server.host, server.port))
+        sock.send(NS_OF_ROOT)
+    except OSError:
+        sock.close()
+        return None
+    return sock
+
+
+def _is_answered(sock: socket.socket) -> bool:
+    with sock:
+        try:
+            return bool(sock.recv(512))
+        except OSError:
+            return False
 
 
 def ports(snapshot: Snapshot, is_running: bool) -> Iterator[Check]:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dns.message
 import pytest
 from click.testing import CliRunner
 
+from meshproxy.base.addresses import SocketAddress
+from meshproxy.cli import machine_checks
 from meshproxy.cli.main import main
 
 PROXY = """\
@@ -55,6 +59,30 @@ def test_the_machine() -> None:
     assert status == 0
     assert set(found) == {"system", "build", "open files", "low ports", "virtual IPs", "clock", "names"}
     assert all(check["advice"] for (check,) in found.values() if check["grade"] != "ok")
+
+
+def test_name_servers_that_answer_and_that_do_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    resolv_conf = tmp_path / "resolv.conf"
+    resolv_conf.write_text("nameserver 127.0.0.1\n")
+    monkeypatch.setattr(machine_checks, "DNS_TIMEOUT", 5.0)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        address = SocketAddress("127.0.0.1", server.getsockname()[1])
+        monkeypatch.setattr(machine_checks, "nameservers", lambda text: (address,))
+        answering = threading.Thread(target=_answer_once, args=(server,))
+        answering.start()
+        assert machine_checks.resolvers(resolv_conf).grade == "ok"
+        answering.join()
+    silent = machine_checks.resolvers(resolv_conf)
+    assert (silent.grade, silent.found) == ("warning", f"no answer from 127.0.0.1 in {resolv_conf}")
+    assert silent.advice
+
+
+def _answer_once(server: socket.socket) -> None:
+    question, client = server.recvfrom(512)
+    message = dns.message.from_wire(question)
+    assert message.question[0].to_text() == ". IN NS"
+    server.sendto(dns.message.make_response(message).to_wire(), client)
 
 
 def test_a_configuration_that_is_well(tmp_path: Path) -> None:
@@ -105,10 +133,3 @@ def test_text_says_what_to_do(tmp_path: Path, taken: int) -> None:
     assert result.exit_code == 1
     assert "FAILED   manifests" in result.output
     assert "→ meshproxy validate" in result.output
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion(shell: str) -> None:
-    result = CliRunner().invoke(main, ["completion", shell])
-    assert result.exit_code == 0
-    assert f"_MESHPROXY_COMPLETE={shell}_complete" in result.output
