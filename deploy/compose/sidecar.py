@@ -51,7 +51,10 @@ def run_both(program: list[str]) -> int:
             return proxy.returncode
         time.sleep(0.1)
     started = subprocess.Popen(program)
-    ended, status = os.waitpid(-1, 0)
+    while True:
+        ended, status = os.waitpid(-1, 0)
+        if ended in (proxy.pid, started.pid):  # the first process of a container has all orphans for children, too
+            break
     other = started if ended == proxy.pid else proxy
     other.terminate()
     other.wait()
