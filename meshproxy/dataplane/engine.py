@@ -202,7 +202,8 @@ class DataPlane:
         """End those that an authorization refuses by now, where it wants that."""
         closing = {each.name for each in staged.authorizations.values() if each.closes_connections}
         for listener in chain(self._listeners.values(), self._closing):
-            if listener.config.authorization in closing:
+            config = listener.config
+            if not closing.isdisjoint((config.authorization, *(each.authorization for each in config.chains))):
                 listener.end_refused()
                 yield
 

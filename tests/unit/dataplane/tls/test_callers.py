@@ -59,3 +59,22 @@ async def test_a_peer_calls_as_its_certificate_says(
     _apply(plane, msgspec.structs.replace(plane.snapshot, listeners=listeners))
     client = await plane.secure("s", plane.client_context(plane.ca.issue(service_account(name))))
     assert (await client.get()).status == status
+
+
+async def test_a_peers_connection_ends_where_the_authorization_says_so(
+    plane: TLSPlane, make_origin: MakeOrigin
+) -> None:
+    """The mesh port has an authorization for each local service, and none of its own."""
+    plane.put(identity(plane.ca, "s"))
+    plane.route(origins=(await make_origin(),), authorization=WEB_ONLY)
+    (listener,) = plane.snapshot.listeners
+    chain = FilterChain(
+        name="s", server_names=("s",), tls=MESH, cluster="c0", protocol=Protocol.TCP, authorization=WEB_ONLY.name
+    )
+    listeners = (msgspec.structs.replace(listener, chains=(chain,), authorization=""),)
+    _apply(plane, msgspec.structs.replace(plane.snapshot, listeners=listeners))
+    client = await plane.secure("s", plane.client_context(plane.ca.issue(service_account("web"))))
+    assert (await client.get()).status == 200
+    nobody = Authorization(name=WEB_ONLY.name, restricted=True, closes_connections=True)
+    plane.apply_snapshot(msgspec.structs.replace(plane.snapshot, authorizations=(nobody,)))
+    assert await client.is_closed()
