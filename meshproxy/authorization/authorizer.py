@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from meshproxy.authorization.caller import Caller
+from meshproxy.authorization.intentions import IntentionSet
 from meshproxy.authorization.operations import Asked
 from meshproxy.authorization.rule_set import RuleSet, of_connections, whatever_is_asked
 from meshproxy.routing.api import Request
@@ -25,17 +26,17 @@ class Verdict(NamedTuple):
 
 
 _ALLOWED = Verdict(True)
-_NO_POLICY = AuthorizationRule(policy=NO_POLICY)
 
 
 class Authorizer:
     """Decides by one `Authorization`. `fill` it before the first call."""
 
-    __slots__ = ("_allow", "_audit", "_deny", "config")
+    __slots__ = ("_allow", "_audit", "_deny", "_intentions", "config")
 
     def __init__(self, config: Authorization) -> None:
         self.config = config
         self._deny, self._allow, self._audit = RuleSet(), RuleSet(), RuleSet()
+        self._intentions = IntentionSet()
 
     def fill(self, *, http: bool) -> Iterator[None]:
         """Take in the rules, in steps: for requests, or for connections without any.
@@ -51,6 +52,7 @@ class Authorizer:
         yield from self._deny.fill(deny)
         yield from self._allow.fill(allow)
         yield from self._audit.fill(audit)
+        yield from self._intentions.fill(config.intentions)
 
     def of_request(self, caller: Caller, request: Request) -> Verdict:
         """The verdict on a request, whose path is in its normal form (`routing.paths.normalize_path`)."""
@@ -58,25 +60,27 @@ class Authorizer:
         asked = Asked(request, method, host, (path,))
         decoded = decoded_path(request.path).decode("latin-1")
         widely = asked if decoded == path else Asked(request, method, host, (path, decoded))
-        denied = self._deny.find(caller, widely)
-        if denied is None and self.config.restricted and self._allow.find(caller, asked) is None:
-            denied = _NO_POLICY
-        return self._verdict(denied, self._audit.find(caller, widely))
+        denied = self._intentions.refusal_of_request(caller, request) or _policy(self._deny.find(caller, widely))
+        if not denied and self.config.restricted and self._allow.find(caller, asked) is None:
+            denied = NO_POLICY
+        return self._verdict(denied, _policy(self._audit.find(caller, widely)))
 
     def of_connection(self, caller: Caller) -> Verdict:
         """The verdict on a connection that is no HTTP."""
-        denied = self._deny.find_any_request(caller)
-        if denied is None and self.config.restricted and self._allow.find_any_request(caller) is None:
-            denied = _NO_POLICY
-        return self._verdict(denied, self._audit.find_any_request(caller))
+        denied = self._intentions.refusal_of_connection(caller) or _policy(self._deny.find_any_request(caller))
+        if not denied and self.config.restricted and self._allow.find_any_request(caller) is None:
+            denied = NO_POLICY
+        return self._verdict(denied, _policy(self._audit.find_any_request(caller)))
 
-    def _verdict(self, denied: AuthorizationRule | None, audited: AuthorizationRule | None) -> Verdict:
+    def _verdict(self, denied: str, audited: str) -> Verdict:
         config = self.config
         if not config.restricted:
-            if denied is None and config.default is AuthorizationDefault.DENY:
-                denied = _NO_POLICY
-            elif audited is None and config.default is AuthorizationDefault.AUDIT:
-                audited = _NO_POLICY
-        if denied is None and audited is None:
-            return _ALLOWED
-        return Verdict(denied is None, denied.policy if denied else "", audited.policy if audited else "")
+            if not denied and config.default is AuthorizationDefault.DENY:
+                denied = NO_POLICY
+            elif not audited and config.default is AuthorizationDefault.AUDIT:
+                audited = NO_POLICY
+        return Verdict(not denied, denied, audited) if denied or audited else _ALLOWED
+
+
+def _policy(rule: AuthorizationRule | None) -> str:
+    return rule.policy if rule is not None else ""

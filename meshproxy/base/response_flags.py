@@ -8,7 +8,7 @@ FLAGS = {
     "DT": "the client's request did not arrive in time",
     "NC": "the rule leads to a backend that does not exist or is not allowed",
     "NR": "no rule matches",
-    "RBAC": "an authorization policy refused it",
+    "RBAC": "an authorization policy or an intention of Consul's refused it",
     "RL": "the rate limit was exceeded",
     "UC": "the upstream closed the connection",
     "UF": "no connection to the upstream could be opened",

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from meshproxy.base.names import NamespacedName
 from meshproxy.compiler.diagnostics import Diagnostics
+from meshproxy.compiler.intentions import NOT_ASKED, Intended, IntentionIndex
 from meshproxy.resources import AuthorizationPolicy, Gateway, Service
 from meshproxy.resources.authorization import (
     AuthorizationAction,
@@ -29,6 +30,9 @@ from meshproxy.snapshot.authorization import (
 )
 from meshproxy.snapshot.routes import ValueMatch
 
+INBOUND = "/inbound"
+"""Ends the name of what peers are asked at the mesh port, where intentions make it more than others are asked."""
+
 
 class _Target(NamedTuple):
     """Whom a policy is attached to; `section` is a port's or a listener's name, None for all of them."""
@@ -47,9 +51,11 @@ class AuthorizationIndex:
         services: Mapping[NamespacedName, Service],
         gateways: Mapping[NamespacedName, Gateway],
         local: Collection[NamespacedName],
+        intentions: IntentionIndex,
         diagnostics: Diagnostics,
     ) -> None:
         """`local` are the Services of programs here (`Proxy.spec.inbound`), whose own documents may be elsewhere."""
+        self._intentions = intentions
         self._attached: dict[_Target, list[AuthorizationPolicy]] = {}
         self._made: dict[str, Authorization] = {}
         for policy in sorted(policies, key=lambda policy: policy.key):
@@ -64,9 +70,14 @@ class AuthorizationIndex:
         """The name of the authorization of a Service's port; empty where no policy is attached."""
         return self._name_of(_Target("Service", service.key, port.name or None), port.port)
 
+    def of_local_port(self, service: Service, port: ServicePort) -> str:
+        """The same for peers of a program here, whom intentions are about as well."""
+        target = _Target("Service", service.key, port.name or None)
+        return self._name_of(target, port.port, self._intentions.of(service.metadata.name))
+
     def of_local_service(self, service: NamespacedName, port: int) -> str:
-        """The same for a program here, of whose Service nothing is known but the name."""
-        return self._name_of(_Target("Service", service, None), port)
+        """The same where nothing is known of the program's Service but the name."""
+        return self._name_of(_Target("Service", service, None), port, self._intentions.of(service.name))
 
     def of_gateway_listener(self, gateway: NamespacedName, listener: str, port: int) -> str:
         """The same for a Gateway's listener."""
@@ -76,15 +87,15 @@ class AuthorizationIndex:
         """Every authorization that was asked for, by name."""
         return tuple(self._made[name] for name in sorted(self._made))
 
-    def _name_of(self, target: _Target, port: int) -> str:
+    def _name_of(self, target: _Target, port: int, intended: Intended = NOT_ASKED) -> str:
         policies = list(self._attached.get(target._replace(section=None), ()))
         if target.section is not None:
             policies += (each for each in self._attached.get(target, ()) if each not in policies)
-        if not policies:
+        if not policies and not intended.intentions:
             return ""
-        name = f"{target.kind}/{target.key}:{target.section or port}"
+        name = f"{target.kind}/{target.key}:{target.section or port}{INBOUND if intended.intentions else ''}"
         if name not in self._made:
-            self._made[name] = _authorization(name, policies, port)
+            self._made[name] = _authorization(name, policies, port, intended)
         return name
 
 
@@ -113,7 +124,7 @@ def _is_there(
     return True
 
 
-def _authorization(name: str, policies: Iterable[AuthorizationPolicy], port: int) -> Authorization:
+def _authorization(name: str, policies: Iterable[AuthorizationPolicy], port: int, intended: Intended) -> Authorization:
     found = [(each, tuple(_rules(each, port))) for each in policies]
     rules = {
         action: tuple(rule for each, its in found if each.spec.action is action for rule in its)
@@ -129,7 +140,9 @@ def _authorization(name: str, policies: Iterable[AuthorizationPolicy], port: int
         audit=rules[AuthorizationAction.AUDIT],
         restricted=any(each.spec.action is AuthorizationAction.ALLOW for each, _ in found),
         default=AuthorizationDefault.ALLOW,
-        closes_connections=any(each.spec.existing_connections is ExistingConnections.CLOSE for each, _ in found),
+        intentions=intended.intentions,
+        closes_connections=intended.closes_connections
+        or any(each.spec.existing_connections is ExistingConnections.CLOSE for each, _ in found),
     )
 
 

@@ -18,6 +18,7 @@ from meshproxy.compiler.diagnostics import Diagnostics
 from meshproxy.compiler.endpoint_slices import EndpointIndex
 from meshproxy.compiler.http_policies import http_listener
 from meshproxy.compiler.inbound import compile_inbound, local_services
+from meshproxy.compiler.intentions import IntentionIndex
 from meshproxy.compiler.memory import CompileMemory
 from meshproxy.compiler.policies import PolicyIndex
 from meshproxy.compiler.proxy_settings import DEFAULT_PROXY, environment_of, settings_of
@@ -37,6 +38,7 @@ from meshproxy.resources import (
     ReferenceGrant,
     Secret,
     Service,
+    ServiceIntentions,
     TrafficPolicy,
     Workload,
 )
@@ -173,7 +175,12 @@ def _indexes(
     backends = PolicyIndex(_of_kind(everything, BackendTLSPolicy), services, diagnostics)
     return Indexes(
         AuthorizationIndex(
-            _of_kind(everything, AuthorizationPolicy), services, gateways, local_services(proxy), diagnostics
+            _of_kind(everything, AuthorizationPolicy),
+            services,
+            gateways,
+            local_services(proxy),
+            IntentionIndex(_of_kind(everything, ServiceIntentions), proxy),
+            diagnostics,
         ),
         materials,
         UpstreamTLSIndex(policies, backends, materials, diagnostics, has_identity=proxy.spec.identity is not None),

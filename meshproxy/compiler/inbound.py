@@ -114,7 +114,7 @@ class _LocalPort:
         service = services.get(self.key)
         port = _port_of(service, self._config.port) if service is not None else None
         if service is not None and port is not None:
-            self.authorization = authorizations.of_port(service, port)
+            self.authorization = authorizations.of_local_port(service, port)
         else:
             self.authorization = authorizations.of_local_service(self.key, self._config.port)
         if service is not None and port is None:

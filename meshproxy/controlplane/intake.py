@@ -13,12 +13,12 @@ from meshproxy.aio.coalesce import Coalescer
 from meshproxy.aio.tasks import OwnedTasks
 from meshproxy.base.errors import errors_in
 from meshproxy.base.events import Event, EventSink, EventType
-from meshproxy.controlplane.running_sources import RunningSources, SourceFactory
+from meshproxy.controlplane.running_sources import Registry, RunningSources, SourceFactory
 from meshproxy.controlplane.saved_sources import SavedSources
 from meshproxy.controlplane.store import ResourceStore, SourceStatus
 from meshproxy.resources import Proxy, Service
+from meshproxy.resources.intentions import registries_of
 from meshproxy.resources.proxy import ProxySpec
-from meshproxy.resources.sources import SourceSpec
 from meshproxy.resources.update import Source, SourceUpdate
 
 SAVE_DELAY = 0.2
@@ -165,12 +165,13 @@ class Intake:
         fixed = (self.store.resources(name) for name in self._running.names if self._running.is_fixed(name))
         documents = (each for each in chain.from_iterable(fixed) if isinstance(each, Proxy))
         before, self.proxy = self.proxy, next((each.spec for each in documents), ProxySpec())
-        if self.proxy.sources != before.sources:
-            self._run_only(self.proxy.sources)
+        registries = registries_of(self.proxy)
+        if registries != registries_of(before):
+            self._run_only(registries)
         if self.proxy != before:
             self.on_proxy(self.proxy)
 
-    def _run_only(self, specs: Sequence[SourceSpec]) -> None:
+    def _run_only(self, specs: Sequence[Registry]) -> None:
         begun, ended = self._running.change(specs)
         for name in ended:
             _log.info("source %s is no longer asked for", name)

@@ -8,20 +8,22 @@ from collections.abc import Callable, Sequence
 
 from meshproxy.aio.tasks import OwnedTasks
 from meshproxy.controlplane.distrust import Distrust
+from meshproxy.resources.intentions import ConsulIntentions
 from meshproxy.resources.sources import SourceSpec
 from meshproxy.resources.update import Source, SourceUpdate
 
 RESTART_DELAY = 5.0
 """Seconds until a source that failed by a mistake of its own is run again."""
 
-SourceFactory = Callable[[SourceSpec], Sequence[Source]]
+Registry = SourceSpec | ConsulIntentions
+SourceFactory = Callable[[Registry], Sequence[Source]]
 """A registry may be read by several sources, each with its own state: its catalogue, its key-value store."""
 Emit = Callable[[SourceUpdate], None]
 
 _log = logging.getLogger(__name__)
 
 
-def no_registries(spec: SourceSpec) -> Sequence[Source]:
+def no_registries(spec: Registry) -> Sequence[Source]:
     """The factory of who has none."""
     return ()
 
@@ -29,7 +31,7 @@ def no_registries(spec: SourceSpec) -> Sequence[Source]:
 class _Running:
     """A source, its task, and what it takes to believe that everything is gone."""
 
-    def __init__(self, source: Source, spec: SourceSpec | None) -> None:
+    def __init__(self, source: Source, spec: Registry | None) -> None:
         self.source = source
         self.spec = spec
         self.distrust = Distrust(float(spec.empty_confirmation) if spec is not None else 0.0)
@@ -67,7 +69,7 @@ class RunningSources:
         for running in self._running.values():
             self._start(running)
 
-    def change(self, specs: Sequence[SourceSpec]) -> tuple[list[str], list[str]]:
+    def change(self, specs: Sequence[Registry]) -> tuple[list[str], list[str]]:
         """Run what `specs` name and nothing else of the kind: (what was begun or replaced, what was ended)."""
         wanted: dict[str, _Running] = {name: self._running[name] for name in self._fixed}
         begun: list[str] = []

@@ -12,7 +12,7 @@ import msgspec
 from meshproxy.aio.sealed_file import SealedFile
 from meshproxy.base.durations import Duration, Quantity
 from meshproxy.loader.explain import decode_special
-from meshproxy.resources import KINDS
+from meshproxy.resources import FOUND_KINDS, KINDS
 from meshproxy.resources.meta import Resource
 
 DIRECTORY = "sources"
@@ -71,7 +71,7 @@ class SavedSources:
 
 
 def _restored(document: Any) -> Resource:
-    kind = KINDS[document["apiVersion"], document["kind"]]
+    kind = (KINDS | FOUND_KINDS)[document["apiVersion"], document["kind"]]
     return msgspec.convert(document, kind, dec_hook=decode_special)
 
 

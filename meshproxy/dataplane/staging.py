@@ -9,7 +9,7 @@ import msgspec
 
 from meshproxy.base.errors import SnapshotRejected
 from meshproxy.snapshot import model
-from meshproxy.snapshot.authorization import Authorization
+from meshproxy.snapshot.authorization import PARTS_OF_AUTHORIZATIONS, Authorization
 from meshproxy.snapshot.consistency import dangling_of_listener, dangling_of_table
 from meshproxy.snapshot.messages import (
     Begin,
@@ -85,8 +85,8 @@ class Staged:
     def _add_authorization(self, part: Authorization) -> None:
         before = self.authorizations.get(part.name)
         if before is not None:
-            deny, allow, audit = before.deny + part.deny, before.allow + part.allow, before.audit + part.audit
-            part = msgspec.structs.replace(part, deny=deny, allow=allow, audit=audit)
+            grown = {field: getattr(before, field) + getattr(part, field) for field in PARTS_OF_AUTHORIZATIONS}
+            part = msgspec.structs.replace(part, **grown)
         self.authorizations[part.name] = part
 
     @property

@@ -12,6 +12,7 @@ from meshproxy.resources.endpoints import Endpoints, EndpointSlice
 from meshproxy.resources.gateway import Gateway, GatewayClass
 from meshproxy.resources.http_route import HTTPRoute
 from meshproxy.resources.ingress import Ingress, IngressClass
+from meshproxy.resources.intentions import ServiceIntentions
 from meshproxy.resources.meta import ObjectMeta, Resource
 from meshproxy.resources.policy import TrafficPolicy
 from meshproxy.resources.proxy import Proxy
@@ -49,7 +50,11 @@ KINDS: dict[tuple[str, str], type[Resource]] = {
 }
 """Every kind that meshproxy reads, by (apiVersion, kind); of a kind's versions the one to write comes first."""
 
+FOUND_KINDS: dict[tuple[str, str], type[Resource]] = {("meshproxy.dev/v1", "ServiceIntentions"): ServiceIntentions}
+"""Kinds that a source makes of what a registry says in its own words; nobody writes them."""
+
 __all__ = [
+    "FOUND_KINDS",
     "KINDS",
     "AuthorizationPolicy",
     "BackendTLSPolicy",
@@ -67,6 +72,7 @@ __all__ = [
     "Resource",
     "Secret",
     "Service",
+    "ServiceIntentions",
     "TLSRoute",
     "TrafficPolicy",
     "Workload",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from meshproxy.base.durations import Duration
+from meshproxy.resources.authorization import ExistingConnections
 from meshproxy.resources.meta import Shape
 from meshproxy.resources.sources import DEFAULT_CONSUL_ADDRESS
 
@@ -28,10 +29,14 @@ class IdentityConsul(Shape, frozen=True, kw_only=True):
     """Consul's Connect CA, through an agent, whose `address` is written as in a source.
 
     `token_file` holds an ACL token with ``service:write``; without it the environment's ``CONSUL_HTTP_TOKEN`` is used.
+    With `intentions` callers of `spec.inbound` must be allowed by Consul's intentions, too; `existing_connections` says
+    what becomes of connections that are open already, and that these refuse now.
     """
 
     address: str = DEFAULT_CONSUL_ADDRESS
     token_file: str | None = None
+    intentions: bool = True
+    existing_connections: ExistingConnections = ExistingConnections.KEEP
 
 
 class ProxyIdentity(Shape, frozen=True, kw_only=True):

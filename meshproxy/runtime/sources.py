@@ -10,6 +10,7 @@ from pathlib import Path
 
 from meshproxy.registry.docker.networks import own_container_id
 from meshproxy.registry.docker.source import DockerContainers
+from meshproxy.resources.intentions import ConsulIntentions
 from meshproxy.resources.sources import ConsulSource, SourceSpec
 from meshproxy.resources.update import Source
 
@@ -18,12 +19,14 @@ CONSUL_TOKEN = "CONSUL_HTTP_TOKEN"
 
 
 class Registries:
-    """Makes the sources of `Proxy.spec.sources`. A registry may be read by several, each with its own state."""
+    """Makes the sources that a Proxy document asks for. A registry may be read by several, each with its own state."""
 
     def __init__(self, random: Callable[[], float]) -> None:
         self._random = random
 
-    def __call__(self, spec: SourceSpec) -> Sequence[Source]:
+    def __call__(self, spec: SourceSpec | ConsulIntentions) -> Sequence[Source]:
+        if isinstance(spec, ConsulIntentions):
+            return [self._intentions(spec)]
         if spec.consul is not None:
             return tuple(self._consul(spec.called, spec.consul))
         if spec.docker is not None:
@@ -42,6 +45,14 @@ class Registries:
             yield CatalogSource(name, consul, ConsulAgent(consul, token), self._random)
         if consul.kv is not None:
             yield KVSource(f"{name}/kv", consul, consul.kv, ConsulAgent(consul, token), self._random)
+
+    def _intentions(self, spec: ConsulIntentions) -> Source:
+        from meshproxy.registry.consul.agent import ConsulAgent
+        from meshproxy.registry.consul.intentions import IntentionsSource
+
+        consul = ConsulSource(address=spec.address, token_file=spec.token_file)
+        agent = ConsulAgent(consul, os.environ.get(CONSUL_TOKEN, ""))
+        return IntentionsSource(spec, float(consul.wait), agent, self._random)
 
 
 def _own_container_id() -> str:

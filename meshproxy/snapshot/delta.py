@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
+from meshproxy.snapshot.authorization import PARTS_OF_AUTHORIZATIONS
 from meshproxy.snapshot.messages import (
     Begin,
     Commit,
@@ -84,9 +85,9 @@ def _puts_of_authorizations(old: Snapshot, new: Snapshot) -> Iterator[ToWorker]:
     before = {each.name: each for each in old.authorizations}
     for authorization in new.authorizations:
         if before.get(authorization.name) != authorization:
-            bare = msgspec.structs.replace(authorization, deny=(), allow=(), audit=())
+            bare = msgspec.structs.replace(authorization, **dict.fromkeys(PARTS_OF_AUTHORIZATIONS, ()))
             yield PutAuthorization(bare)
-            for field in ("deny", "allow", "audit"):
+            for field in PARTS_OF_AUTHORIZATIONS:
                 for rules in _sized_parts(getattr(authorization, field), PART):
                     yield PutAuthorization(msgspec.structs.replace(bare, **{field: rules}))
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -97,8 +98,13 @@ async def is_forbidden(address: SocketAddress) -> bool:
 
 
 async def refused_by(proxy: ProxyProcess, policy: str) -> bool:
-    (row,) = await proxy.get(f"/api/v1/authorizationpolicies?name={policy}")
+    (row,) = await proxy.get(f"/api/v1/authorizationpolicies?name={quote(policy)}")
     return bool(row["denied"])
+
+
+async def is_failing(proxy: ProxyProcess, source: str) -> bool:
+    rows = await proxy.get("/api/v1/sources")
+    return any(row["name"] == source and row["state"] == "Failing" for row in rows)
 
 
 async def is_refused(address: SocketAddress) -> bool:
@@ -136,6 +142,23 @@ async def test_a_sidecar_learns_from_a_registration_that_another_is_in_the_mesh(
     said = [line.split() for line in (await client.meshproxy("describe", "service", "web"))[1].splitlines()]
     endpoint = SocketAddress(site.mesh.host, site.program.port)
     assert ["web.node-1", str(endpoint), "mTLS", str(site.mesh.port), "default/web"] in said
+    await intentions_are_followed(site, server, address)
+
+
+async def intentions_are_followed(site: Site, server: ProxyProcess, web: SocketAddress) -> None:
+    """By the proxy in front of web: they are flipped while it runs, and stay what they were without an agent."""
+    site.intend("cart", "deny")
+    await wait_until(lambda: is_forbidden(web), "cart may not call web")
+    await wait_until(lambda: refused_by(server, "cart => web"), "the refusal is seen")
+    site.intend("cart", "allow")
+    await wait_until(lambda: answers(web), "cart may call web")
+    site.intend("*", "deny")
+    assert await answers(web), "one that is about cart goes before"
+    site.intend("cart", "deny")
+    await wait_until(lambda: is_forbidden(web), "cart may not call web again")
+    site.consul.stop()
+    await wait_until(lambda: is_failing(server, "consul/intentions"), "the agent is missed")
+    assert await is_forbidden(web), "what was known last holds"
 
 
 async def test_a_sidecar_reaches_a_program_behind_consuls_proxy(site: Site, proxy: ProxyProcess) -> None:
@@ -182,6 +205,10 @@ async def test_consuls_proxy_reaches_a_program_behind_a_sidecar(site: Site, prox
     async with site.connect_proxy(*options, listens=upstream):
         await wait_until(lambda: answers(upstream), "web is reached")
         assert await counted(proxy, "listener", "handshakes", 'kind="full"')
+        site.intend("*", "deny")
+        await wait_until(lambda: is_forbidden(upstream), "no intention is about cart, and one about all denies")
+        site.intend("cart", "allow")
+        await wait_until(lambda: answers(upstream), "web is reached again")
         proxy.configure(DENY_CART, **spec)
         await wait_until(lambda: is_forbidden(upstream), "the policy knows who calls")
         await wait_until(lambda: refused_by(proxy, "no-cart"), "the refusal is seen")

@@ -11,7 +11,7 @@ from meshproxy.base.events import Event, EventType
 from meshproxy.health.states import UNCHECKED, Ejections, EndpointHealth, HealthStatus
 from meshproxy.identity.expiry import CertificateState
 from meshproxy.identity.status import CertificateStatus, IdentityStatus
-from meshproxy.snapshot.authorization import AttachedPolicy, Authorization
+from meshproxy.snapshot.authorization import AttachedPolicy, Authorization, Intention, Permission
 from meshproxy.snapshot.messages import RequestCounts
 from meshproxy.snapshot.model import (
     Assignment,
@@ -85,6 +85,17 @@ def make_route_tables() -> tuple[RouteTable, ...]:
     )
 
 
+def make_intentions() -> tuple[Intention, ...]:
+    """One that allows, one that depends on the request, and a refusal of everybody else."""
+    permissions = (Permission(path="/a"), Permission(path="/b"))
+    return (
+        Intention(destination="web", source="default/cart", policy="Intention/cart => web", allow=True),
+        Intention(destination="web", source="default/shop", policy="Intention/shop => web", permissions=permissions),
+        Intention(destination="web", source="*", policy="no intention for web"),
+        Intention(destination="web", source="", policy="no intention for web"),
+    )
+
+
 def make_snapshot() -> Snapshot:
     return Snapshot(
         version="abc123",
@@ -118,6 +129,7 @@ def make_snapshot() -> Snapshot:
                     AttachedPolicy(policy="AuthorizationPolicy/no-cart", action="Deny", rules=1),
                     AttachedPolicy(policy="AuthorizationPolicy/trial", action="Audit", rules=3),
                 ),
+                intentions=make_intentions(),
             ),
             Authorization(
                 name="Gateway/team/edge:web",
@@ -230,6 +242,7 @@ class FakeView:
             DecisionKey(CLUSTER_AUTHORIZATION, "AuthorizationPolicy/no-cart", "denied"): 4,
             DecisionKey(CLUSTER_AUTHORIZATION, "AuthorizationPolicy/trial", "audited"): 2,
             DecisionKey(CLUSTER_AUTHORIZATION, "no policy", "denied"): 1,
+            DecisionKey(CLUSTER_AUTHORIZATION, "no intention for web", "denied"): 6,
         }
 
     def ejections(self) -> Mapping[tuple[str, str], Ejections]:

@@ -1,12 +1,12 @@
-"""AuthorizationPolicies where this proxy decides by them."""
+"""AuthorizationPolicies, and Consul's intentions, where this proxy decides by them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from meshproxy.admin.documents.row import Row, owner_of
 from meshproxy.admin.view import ProxyView
-from meshproxy.snapshot.authorization import Authorization
+from meshproxy.snapshot.authorization import NO_IDENTITY, Authorization, Intention
 from meshproxy.snapshot.messages import AUDITED, DENIED
 from meshproxy.telemetry.request_totals import DecisionKey
 
@@ -15,7 +15,8 @@ class AuthorizationPolicyRow(Row, frozen=True, kw_only=True):
     """One policy at one port of a Service, or one listener of a Gateway.
 
     `rules` are those that are about this port; `denied` is what it refused, `audited` what it would have. What was
-    refused since no policy allowed it has a row of its own, whose `action` is empty.
+    refused since no policy allowed it has a row of its own, whose `action` is empty. An intention is one, too: of its
+    permissions, which are its `rules`, `action` says that they decide.
     """
 
     namespace: str
@@ -56,7 +57,20 @@ def _of_target(authorization: Authorization, decisions: Mapping[DecisionKey, int
 
     for each in authorization.policies:
         yield row(each.policy, each.action, each.rules)
-    known = {each.policy for each in authorization.policies}
+    for intention in _asked(authorization):
+        yield row(intention.policy, _action(intention), len(intention.permissions))
+    known = {each.policy for each in authorization.policies} | {each.policy for each in authorization.intentions}
     others = {key.policy for key in decisions if key.authorization == authorization.name} - known
     for policy in sorted(others):
         yield row(policy, "", 0)
+
+
+def _asked(authorization: Authorization) -> Iterable[Intention]:
+    """The intentions, each once, whatever number of destinations and callers it is about."""
+    return {each.policy: each for each in authorization.intentions if each.source != NO_IDENTITY}.values()
+
+
+def _action(intention: Intention) -> str:
+    if intention.permissions:
+        return "Permissions"
+    return "Allow" if intention.allow else "Deny"

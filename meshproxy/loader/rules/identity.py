@@ -9,7 +9,8 @@ from meshproxy.base.spiffe import trust_domain_problem
 from meshproxy.loader.rules import values
 from meshproxy.loader.rules.sources import url
 from meshproxy.loader.rules.values import finding
-from meshproxy.resources.identity import IdentityCA, ProxyIdentity
+from meshproxy.resources.authorization import ExistingConnections
+from meshproxy.resources.identity import IdentityCA, IdentityConsul, ProxyIdentity
 
 _SOURCES = ("files", "ca", "consul")
 
@@ -30,10 +31,17 @@ def check(identity: ProxyIdentity, field: str) -> Iterator[Finding]:
     if identity.ca is not None:
         yield from _check_ca(identity.ca, f"{field}.ca")
     if identity.consul is not None:
-        yield from finding(f"{field}.consul.address", url(identity.consul.address, ("http", "https", "unix")))
+        yield from _check_consul(identity.consul, f"{field}.consul")
 
 
 def _check_ca(ca: IdentityCA, field: str) -> Iterator[Finding]:
     yield from finding(f"{field}.url", url(ca.url, ("https",)))
     if ca.lifetime is not None:
         yield from finding(f"{field}.lifetime", values.positive_duration(ca.lifetime))
+
+
+def _check_consul(consul: IdentityConsul, field: str) -> Iterator[Finding]:
+    yield from finding(f"{field}.address", url(consul.address, ("http", "https", "unix")))
+    if consul.existing_connections is not ExistingConnections.KEEP and not consul.intentions:
+        message = "is about connections that intentions refuse, and intentions is false; remove one of the two"
+        yield Finding(field=f"{field}.existingConnections", message=message)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -63,10 +64,15 @@ class ConsulAgent:
         index, value = await self.ask(call)
         return _index(index), self._converted(value, expected)
 
-    async def query_plain(self, path: str, expected: type[T]) -> T:
+    async def query_plain(self, path: str, expected: type[T], params: Iterable[tuple[str, str]] = ()) -> T:
         """Ask for what py-consul does not know. Raises `ConsulError`."""
-        params = [("dc", self._api.dc)] if self._api.dc else []
+        params = [*params, ("dc", self._api.dc)] if self._api.dc else [*params]
         return self._converted(await self.ask(lambda consul: consul.http.get(CB.json(), path, params)), expected)
+
+    async def post(self, path: str, body: Mapping[str, Any], expected: type[T]) -> T:
+        """Ask by POST for what py-consul does not know. Raises `ConsulError`."""
+        data = json.dumps(body)
+        return self._converted(await self.ask(lambda consul: consul.http.post(CB.json(), path, data=data)), expected)
 
     async def ask(self, call: Call) -> Any:
         """Ask for anything. Raises `ConsulError`."""

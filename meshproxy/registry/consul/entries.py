@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -101,3 +101,56 @@ class KeyValue(_Entry, frozen=True):
 
 def is_maintenance(check: Check) -> bool:
     return check.check_id == NODE_MAINTENANCE or check.check_id.startswith(SERVICE_MAINTENANCE)
+
+
+class IntentionEntry(_Entry, frozen=True):
+    """An intention (``/v1/connect/intentions/match``). `permissions` are read one by one: see `PermissionEntry`."""
+
+    source_name: str
+    source_namespace: str = msgspec.field(name="SourceNS", default="default")
+    source_partition: str = ""
+    source_peer: str = ""
+    source_sameness_group: str = ""
+    destination_name: str = "*"
+    action: str = ""
+    precedence: int = 0
+    permissions: tuple[dict[str, Any], ...] | None = None
+    jwt: dict[str, Any] | None = msgspec.field(name="JWT", default=None)
+
+
+class _WhollyKnown(_Entry, frozen=True, forbid_unknown_fields=True):
+    """What says who may do what, of which no part may be passed over."""
+
+
+class HeaderEntry(_WhollyKnown, frozen=True):
+    name: str
+    present: bool = False
+    exact: str = ""
+    prefix: str = ""
+    suffix: str = ""
+    contains: str = ""
+    regex: str = ""
+    invert: bool = False
+    ignore_case: bool = False
+
+
+class HTTPEntry(_WhollyKnown, frozen=True):
+    path_exact: str = ""
+    path_prefix: str = ""
+    path_regex: str = ""
+    header: tuple[HeaderEntry, ...] | None = None
+    methods: tuple[str, ...] | None = None
+
+
+class PermissionEntry(_WhollyKnown, frozen=True):
+    """One of an intention's permissions, without what only Consul's own proxies can judge (a JWT)."""
+
+    action: Literal["allow", "deny"]
+    http: HTTPEntry | None = msgspec.field(name="HTTP", default=None)
+    jwt: None = msgspec.field(name="JWT", default=None)
+
+
+class Authorized(_Entry, frozen=True):
+    """Whether a caller may come in (``/v1/agent/connect/authorize``)."""
+
+    authorized: bool

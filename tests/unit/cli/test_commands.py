@@ -162,6 +162,9 @@ def test_policies_and_what_they_refused(run: Run) -> None:
         ["NAME", "ACTION", "SERVICE", "PORT", "RULES", "DENIED", "AUDITED"],
         ["no-cart", "Deny", "backend", "http", "1", "4", "0"],
         ["trial", "Audit", "backend", "http", "3", "0", "2"],
+        ["cart", "=>", "web", "Allow", "backend", "http", "0", "0", "0"],
+        ["shop", "=>", "web", "Permissions", "backend", "http", "2", "0", "0"],
+        ["no", "intention", "for", "web", "Deny", "backend", "http", "0", "6", "0"],
         ["no", "policy", "<none>", "backend", "http", "0", "1", "0"],
     ]
     (edge,) = json.loads(run("get", "authorizationpolicies", "-n", "team", "-o", "json").output)

@@ -12,7 +12,8 @@ from meshproxy.base.events import Event
 from meshproxy.controlplane.intake import Intake
 from meshproxy.controlplane.saved_sources import SavedSources
 from meshproxy.registry.memory import MemorySource
-from meshproxy.resources import Workload
+from meshproxy.resources import ObjectMeta, ServiceIntentions, Workload
+from meshproxy.resources.intentions import ConsulIntentions, IntentionAction, ServiceIntentionsSpec
 from meshproxy.resources.meta import Resource
 from meshproxy.resources.sources import SourceSpec
 from meshproxy.resources.update import SourceUpdate
@@ -38,7 +39,7 @@ def workload(name: str) -> Workload:
 class FakeRegistry(MemorySource):
     """A memory source that can also be in trouble, or make a mistake."""
 
-    def __init__(self, spec: SourceSpec) -> None:
+    def __init__(self, spec: SourceSpec | ConsulIntentions) -> None:
         super().__init__(spec.called)
         self.spec = spec
         self.emit: Callable[[SourceUpdate], None] = lambda update: None
@@ -68,7 +69,7 @@ class Registries:
         self.made: dict[str, FakeRegistry] = {}
         self.mistake = False
 
-    def __call__(self, spec: SourceSpec) -> list[FakeRegistry]:
+    def __call__(self, spec: SourceSpec | ConsulIntentions) -> list[FakeRegistry]:
         registry = FakeRegistry(spec)
         registry.mistake = self.mistake
         self.made[spec.called] = registry
@@ -154,6 +155,7 @@ async def test_a_changed_registry_keeps_its_resources_until_it_speaks(make: Make
     plane.files.set([proxy("[{consul: {datacenter: dc2}}]")])
     await plane.until(lambda: before.ended)
     after = await plane.registry()
+    assert isinstance(after.spec, SourceSpec)
     assert after.spec.consul is not None
     assert after.spec.consul.datacenter == "dc2"
     assert plane.names() == ["a"]
@@ -275,3 +277,32 @@ async def test_a_sources_own_mistake_ends_nothing_else(make: Make, caplog: pytes
     await plane.until(lambda: plane.intake.store.status("consul").heard)
     assert "a mistake" in plane.intake.store.status("consul").problem
     assert "is run again" in caplog.text
+
+
+MESH = """\
+apiVersion: meshproxy.dev/v1
+kind: Proxy
+metadata: {name: p}
+spec:
+  identity: {serviceAccount: web, consul: {intentions: true}}
+  inbound: {services: [{name: web, port: 80}, {name: admin, port: 81}]}
+"""
+
+
+async def test_intentions_are_read_for_services_here_and_outlive_a_restart(make: Make) -> None:
+    document = load_text(MESH).resources[0]
+    plane = make(document)
+    registry = await plane.registry("consul/intentions")
+    assert isinstance(registry.spec, ConsulIntentions)
+    assert registry.spec.destinations == ("web", "admin")
+    spec = ServiceIntentionsSpec(destination="web", default=IntentionAction.DENY)
+    known = ServiceIntentions(
+        api_version="meshproxy.dev/v1", kind="ServiceIntentions", metadata=ObjectMeta(name="web"), spec=spec
+    )
+    registry.emit(SourceUpdate(source=registry.name, resources=(known,)))
+    await plane.intake.stop()
+    plane = make(document)
+    await plane.registry("consul/intentions")
+    assert plane.intake.store.resources("consul/intentions") == (known,)
+    plane.files.set([load_text(MESH.replace("intentions: true", "intentions: false")).resources[0]])
+    await plane.until(lambda: plane.sources() == ["files"])

@@ -9,11 +9,14 @@ from hypothesis import strategies as st
 
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.errors import SnapshotRejected
+from meshproxy.dataplane.staging import Staged
+from meshproxy.snapshot.authorization import Authorization, AuthorizationRule, Intention
 from meshproxy.snapshot.consistency import check_consistency
-from meshproxy.snapshot.delta import PART, messages_between
+from meshproxy.snapshot.delta import PART, PART_BYTES, messages_between
 from meshproxy.snapshot.messages import (
     Begin,
     Commit,
+    PutAuthorization,
     PutClusters,
     PutEndpoints,
     PutListeners,
@@ -23,7 +26,7 @@ from meshproxy.snapshot.messages import (
     decode_to_worker,
     encode,
 )
-from meshproxy.snapshot.model import Assignment, Cluster, Endpoint, Listener, Snapshot, Transport
+from meshproxy.snapshot.model import EMPTY, Assignment, Cluster, Endpoint, Listener, Snapshot, Transport
 from meshproxy.snapshot.routes import Backend, Filters, Mirror, RouteMatch, RouteTable, Rule, VirtualHost
 
 
@@ -251,3 +254,15 @@ def test_a_large_table_comes_in_packets_that_fit() -> None:
     for message in messages:
         model.apply(message)
     assert model.tables == Model(new).tables
+
+
+def test_an_authorization_of_any_size_travels_in_parts() -> None:
+    rules = tuple(AuthorizationRule(policy=str(n)) for n in range(2 * PART + 1))
+    intentions = tuple(Intention(destination="web", source=f"default/{n}", policy=str(n)) for n in range(3 * PART))
+    authorization = Authorization(name="a", deny=rules, allow=rules[:1], intentions=intentions, restricted=True)
+    staged = Staged(Begin("v", EMPTY.settings, False))
+    for message in messages_between(EMPTY, Snapshot(version="v", authorizations=(authorization,))):
+        if isinstance(message, PutAuthorization):
+            assert len(encode(message)) < 2 * PART_BYTES
+            staged.add(message, [])
+    assert staged.authorizations == {"a": authorization}
