@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from ipaddress import ip_address
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple
 
 from meshproxy.base.stable_hash import stable_hash
@@ -58,6 +58,16 @@ class _Hosts(NamedTuple):
     addresses: list[str]
     named: dict[str, list[str]]
     all: int
+
+
+class _Target(NamedTuple):
+    """What a SRV record says, and the address of its host."""
+
+    priority: int
+    weight: int
+    port: int
+    host: str
+    address: str
 
 
 class Zone:
@@ -164,6 +174,9 @@ class Zone:
         owner = names.text_of(labels)
         if service.external_name:
             return self._external(service, asked, owner, kind)
+        if kind == "SRV":  # as CoreDNS and Consul do: of ports without a name there is no other record
+            targets = chain.from_iterable(self._srv_targets(service, port) for port in service.ports)
+            return _of_targets(f"{_label(service)}: all of its ports", asked.origin, owner, kind, targets)
         if service.headless:
             hosts = self._hosts(service)
             addresses = hosts.addresses[:MAX_RECORDS]
@@ -209,34 +222,24 @@ class Zone:
         if port is None or len(asked.rest) > 2:
             ports = ", ".join(f"_{each.name}._{each.transport.value.lower()}" for each in service.ports if each.name)
             reason = f"{_label(service)} has no such port; its named ports are {ports or '(none)'}"
-            return Local(reason, origin, exists=False)
+            return Local(f"{reason}, and the SRV record of its own name has all of them", origin, exists=False)
         if len(asked.rest) == 1:
             return Local(f"it is no port of {_label(service)}; ask _{port.name}.{names.text_of(labels)}", origin)
-        targets = list(islice(self._srv_targets(service, port), MAX_RECORDS))
-        records = (
-            Record(names.text_of(labels), "SRV", f"{priority} {weight} {number} {target}")
-            for priority, weight, number, target, _ in targets
-        )
         reason = f"port {port.name} of {_label(service)}"
-        found = _of_type(reason, origin, kind, *dict.fromkeys(records))
-        if not found.records:
-            return found
-        helped = targets[:MAX_ADDITIONAL]
-        additional = (Record(target, _type_of(address), address) for *_, target, address in helped)
-        return found._replace(additional=tuple(dict.fromkeys(additional)))
+        return _of_targets(reason, origin, names.text_of(labels), kind, self._srv_targets(service, port))
 
-    def _srv_targets(self, service: ServiceView, port: ServicePortView) -> Iterator[tuple[int, int, int, str, str]]:
-        """(priority, weight, port, target, address) of each; targets of two families are one SRV record each."""
+    def _srv_targets(self, service: ServiceView, port: ServicePortView) -> Iterator[_Target]:
+        """Where the port is; of targets of two families there is one for each."""
         base = self._full_name(service)
         if not service.headless:
             for address in service.cluster_ips:
-                yield SRV_PRIORITY, SRV_WEIGHT, port.port, base, address
+                yield _Target(SRV_PRIORITY, SRV_WEIGHT, port.port, base, address)
             return
         for cluster in self._clusters_of(service, port):
             for endpoint, ready in self._readiness(cluster):
                 if ready:
-                    target = f"{_host(endpoint)}.{base}"
-                    yield endpoint.priority, endpoint.weight, endpoint.address.port, target, endpoint.address.host
+                    there, host = endpoint.address, f"{_host(endpoint)}.{base}"
+                    yield _Target(endpoint.priority, endpoint.weight, there.port, host, there.host)
 
     # -- endpoints of headless Services --------------------------------------------------
 
@@ -328,6 +331,16 @@ def _of_addresses(reason: str, origin: Labels, owner: str, addresses: list[str],
     if not addresses:
         return found._replace(reason=f"{reason}: there is no address")
     return found._replace(reason=f"{reason}: it has no IPv{4 if kind == 'A' else 6} address")
+
+
+def _of_targets(reason: str, origin: Labels, owner: str, kind: str, targets: Iterable[_Target]) -> Local:
+    few = list(islice(targets, MAX_RECORDS))
+    records = (Record(owner, "SRV", f"{each.priority} {each.weight} {each.port} {each.host}") for each in few)
+    found = _of_type(reason, origin, kind, *dict.fromkeys(records))
+    if not found.records:
+        return found
+    additional = (Record(each.host, _type_of(each.address), each.address) for each in few[:MAX_ADDITIONAL])
+    return found._replace(additional=tuple(dict.fromkeys(additional)))
 
 
 def _of_type(reason: str, origin: Labels, kind: str, *records: Record) -> Local:

@@ -58,6 +58,20 @@ def records(name: str, kind: str = "A", zone: Zone = ZONE) -> list[str]:
                 "_pg._tcp.db.shop.svc.cluster.local. SRV 0 100 5432 10-0-0-2.db.shop.svc.cluster.local.",
             ],
         ),
+        (
+            "web",
+            "SRV",
+            [f"web. SRV 0 100 {port} web.default.svc.cluster.local." for port in (80, 53)],
+        ),
+        ("both.shop", "SRV", ["both.shop. SRV 0 100 80 both.shop.svc.cluster.local."]),
+        (
+            "db.shop",
+            "SRV",
+            [
+                "db.shop. SRV 0 30 5432 db-0.db.shop.svc.cluster.local.",
+                "db.shop. SRV 0 100 5432 10-0-0-2.db.shop.svc.cluster.local.",
+            ],
+        ),
         ("ext", "CNAME", ["ext. CNAME example.com."]),
         ("ext", "A", ["ext. CNAME example.com."]),
         ("10.0.96.127.in-addr.arpa", "PTR", ["10.0.96.127.in-addr.arpa. PTR web.default.svc.cluster.local."]),
@@ -87,6 +101,7 @@ def test_additional_records_of_srv() -> None:
     [
         ("web", "AAAA", "web.", "no IPv6 address"),
         ("web", "MX", "web.", "it has no MX record"),
+        ("portless", "SRV", "portless.", "it has no SRV record"),
         ("web.default.svc", "AAAA", "svc.", "no IPv6 address"),
         ("empty.default.svc.cluster.local", "A", "cluster.local.", "0 of 0 endpoints"),
         ("_tcp.web.default.svc.cluster.local", "A", "cluster.local.", "ask _http._tcp.web.default.svc.cluster.local"),
