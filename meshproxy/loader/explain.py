@@ -38,6 +38,7 @@ class _Field(NamedTuple):
     required: bool
 
 
+_UNIONS = (Union, types.UnionType)
 _REFUSED_BY_NAME: dict[tuple[type, str], str] = {(Protocol, "SCTP"): "SCTP is not carried; TCP and UDP are"}
 _INDEXES = re.compile(r"(\[\d+\])+$")
 _NAMES = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
@@ -48,7 +49,7 @@ def explain(value: Any, expected: Any, path: str = "", line: int = 0) -> Iterato
     origin = get_origin(expected)
     if expected is Any:
         return
-    if origin in (Union, types.UnionType):
+    if origin in _UNIONS:
         yield from _explain_union(value, get_args(expected), path, line)
     elif origin is Literal:
         if value not in get_args(expected):
@@ -70,7 +71,8 @@ def _explain_shape(value: Any, shape: type[Shape], path: str, line: int) -> Iter
     fields = _fields(shape)
     for key in value:
         if key not in fields:
-            yield Mismatch(_join(path, key), value.lines[key], f"unknown field{did_you_mean(key, fields)}")
+            hint = did_you_mean(key, fields) or _deeper(key, shape)
+            yield Mismatch(_join(path, key), value.lines[key], f"unknown field{hint}")
     for name, field in fields.items():
         if value.get(name) is not None:
             yield from explain(value[name], field.type, _join(path, name), value.lines[name])
@@ -85,6 +87,28 @@ def _fields(shape: type[Shape]) -> dict[str, _Field]:
     """The fields of `shape` by the names that people write."""
     hints = get_type_hints(shape)
     return {field.encode_name: _Field(hints[field.name], field.required) for field in msgspec.structs.fields(shape)}
+
+
+def _deeper(wrong: str, shape: type[Shape]) -> str:
+    """A hint at the one field of that name further down: ``tracing`` is ``telemetry.tracing``."""
+    found = [path for path in _paths(shape) if path.rpartition(".")[2] == wrong]
+    return f" (did you mean {found[0]}?)" if len(found) == 1 else ""
+
+
+@cache
+def _paths(shape: type[Shape], around: tuple[type[Shape], ...] = ()) -> tuple[str, ...]:
+    """Of all fields of the shapes that fields of `shape` hold, dotted; lists are left out, and what is `around`."""
+    paths: list[str] = []
+    around = (*around, shape)
+    for name, field in _fields(shape).items():
+        for option in _options(field.type):
+            if isinstance(option, type) and issubclass(option, Shape) and option not in around:
+                paths.extend(f"{name}.{each}" for each in (*_fields(option), *_paths(option, around)))
+    return tuple(paths)
+
+
+def _options(expected: Any) -> tuple[Any, ...]:
+    return get_args(expected) if get_origin(expected) in _UNIONS else (expected,)
 
 
 def _explain_sequence(value: Any, item: Any, path: str, line: int) -> Iterator[Mismatch]:
