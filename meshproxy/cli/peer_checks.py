@@ -48,7 +48,8 @@ def _identity(identity: ProxyIdentity) -> Iterator[Check]:
     if identity.ca is not None:
         yield _listens("CA", identity.ca.url, "meshproxy ca serve runs one; see spec.identity.ca.url")
     if identity.files is not None:
-        for path in (identity.files.certificate, identity.files.key, identity.files.roots):
+        files = identity.files
+        for path in (files.certificate, files.key, files.roots, files.crl):
             if path is not None:
                 yield _readable(path)
 

@@ -9,6 +9,7 @@ from meshproxy.resources import Gateway
 from meshproxy.resources.gateway import GatewayListener
 from meshproxy.resources.gateway_tls import (
     OPTION_CERTIFICATE,
+    OPTION_CRL,
     OPTION_KEY,
     OPTION_MIN_VERSION,
     OPTION_ROOTS,
@@ -49,9 +50,10 @@ def _clients(
     gateway: Gateway, listener: GatewayListener, field: str, materials: MaterialIndex
 ) -> tuple[ClientCertificates, str]:
     """(what is asked of clients, the material that their certificates must chain to)."""
-    roots = (listener.tls or ListenerTLS()).options.get(OPTION_ROOTS)
-    if roots:
-        return ClientCertificates.REQUIRED, materials.in_files(roots=roots)
+    options = (listener.tls or ListenerTLS()).options
+    if options.get(OPTION_ROOTS):
+        trust = materials.in_files(roots=options[OPTION_ROOTS], crl=options.get(OPTION_CRL, ""))
+        return ClientCertificates.REQUIRED, trust
     validation, where = _validation(gateway, listener, field)
     if validation is None:
         return ClientCertificates.NONE, ""

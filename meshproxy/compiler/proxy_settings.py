@@ -94,7 +94,7 @@ def _identity_source(identity: ProxyIdentity) -> FromFiles | FromCA | FromConsul
     """The loader has seen to it that there is exactly one."""
     if identity.files is not None:
         files = identity.files
-        return FromFiles(certificate=files.certificate, key=files.key, roots=files.roots)
+        return FromFiles(certificate=files.certificate, key=files.key, roots=files.roots, crl=files.crl or "")
     if identity.ca is not None:
         ca = identity.ca
         lifetime = float(ca.lifetime) if ca.lifetime is not None else None

@@ -11,10 +11,12 @@ from meshproxy.resources import ConfigMap, Secret
 from meshproxy.resources.gateway_tls import ObjectReference
 from meshproxy.resources.http_route import CORE_GROUPS
 from meshproxy.resources.meta import Resource
-from meshproxy.resources.secret import CERTIFICATE, KEY, ROOTS
+from meshproxy.resources.policy_tls import CertificateSource
+from meshproxy.resources.secret import CERTIFICATE, CRL, KEY, ROOTS
 from meshproxy.snapshot.tls import TLSFiles, TLSMaterial
 
 Holder = Secret | ConfigMap
+REFUSED = "handshakes that need it are refused"
 
 
 class MaterialIndex:
@@ -40,25 +42,37 @@ class MaterialIndex:
         """What is in files."""
         return tuple(self._files[name] for name in sorted(self._files))
 
-    def in_files(self, *, certificate: str = "", key: str = "", roots: str = "") -> str:
+    def in_files(self, *, certificate: str = "", key: str = "", roots: str = "", crl: str = "") -> str:
         """The name of what is in files."""
-        name = "files:" + ",".join(path for path in (certificate, key, roots) if path)
-        self._files[name] = TLSFiles(name=name, certificate=certificate, key=key, roots=roots)
+        paths = (certificate, key, roots, f"crl:{crl}" if crl else "")
+        name = "files:" + ",".join(path for path in paths if path)
+        self._files[name] = TLSFiles(name=name, certificate=certificate, key=key, roots=roots, crl=crl)
         return name
 
     def certificate(self, referrer: Resource, ref: ObjectReference, field: str) -> str:
         """The name of a certificate and its key, which are in a Secret."""
-        consequence = "handshakes that need it are refused"
         if ref.group not in CORE_GROUPS or ref.kind != "Secret":
-            self._warn(referrer, f"{field}.kind", f"{ref.kind} holds no certificates; a Secret does", consequence)
+            self._warn(referrer, f"{field}.kind", f"{ref.kind} holds no certificates; a Secret does", REFUSED)
             return ""
-        holder = self._find(referrer, ref, field, consequence)
+        holder = self._find(referrer, ref, field, REFUSED)
         if holder is None:
             return ""
-        return self._take(referrer, holder, (CERTIFICATE, KEY), field, consequence)
+        return self._take(referrer, holder, (CERTIFICATE, KEY), f"{field}.name", REFUSED)
+
+    def certificate_in(self, referrer: Resource, secret: str, field: str, consequence: str = REFUSED) -> str:
+        """The same, of a Secret of the referrer's namespace, whose name is all that `field` has."""
+        key = NamespacedName(referrer.metadata.namespace, secret)
+        holder = self._held(referrer, "Secret", key, field, consequence)
+        return self._take(referrer, holder, (CERTIFICATE, KEY), field, consequence) if holder is not None else ""
+
+    def certificate_of(self, referrer: Resource, source: CertificateSource, field: str) -> str:
+        """The same, from wherever `source`, which stands at `field`, says."""
+        if source.secret is not None:
+            return self.certificate_in(referrer, source.secret, f"{field}.secret")
+        return self.in_files(certificate=source.certificate or "", key=source.key or "")
 
     def roots(self, referrer: Resource, refs: Sequence[ObjectReference], field: str) -> str:
-        """The name of all roots that `refs` lead to together; empty if one leads nowhere."""
+        """The name of all roots that `refs` lead to together, and their CRLs; empty if one leads nowhere."""
         consequence = "whoever must be checked by it is refused"
         names: list[str] = []
         for index, ref in enumerate(refs):
@@ -70,15 +84,17 @@ class MaterialIndex:
             holder = self._find(referrer, ref, at, consequence)
             if holder is None:
                 return ""
-            names.append(self._take(referrer, holder, (ROOTS,), at, consequence))
+            names.append(self._take(referrer, holder, (ROOTS,), f"{at}.name", consequence))
         return self._together(names) if all(names) else ""
 
     def _together(self, names: Sequence[str]) -> str:
         if len(names) < 2:
             return "".join(names)
         name = "+".join(names)
-        bundle = "\n".join(self._materials[each].trust_bundle for each in names)
-        self._materials[name] = TLSMaterial(name, trust_bundle=bundle)
+        parts = [self._materials[each] for each in names]
+        bundle = "\n".join(each.trust_bundle for each in parts)
+        crl = "\n".join(each.crl for each in parts if each.crl)
+        self._materials[name] = TLSMaterial(name, trust_bundle=bundle, crl=crl)
         return name
 
     def _find(self, referrer: Resource, ref: ObjectReference, field: str, consequence: str) -> Holder | None:
@@ -89,23 +105,27 @@ class MaterialIndex:
             problem = f"no ReferenceGrant in namespace {key.namespace} lets {who} refer to {ref.kind} {key.name}"
             self._warn(referrer, f"{field}.namespace", problem, consequence)
             return None
-        found = self._holders.get((ref.kind, key))
+        return self._held(referrer, ref.kind, key, f"{field}.name", consequence)
+
+    def _held(self, referrer: Resource, kind: str, key: NamespacedName, field: str, consequence: str) -> Holder | None:
+        """What is called `key`, as `field` says."""
+        found = self._holders.get((kind, key))
         if found is None:
-            names = [each.name for kind, each in self._holders if kind == ref.kind and each.namespace == key.namespace]
+            names = [each.name for it, each in self._holders if it == kind and each.namespace == key.namespace]
             hint = self._diagnostics.hint(key.name, names)
-            problem = f"there is no {ref.kind} {key.name} in namespace {key.namespace}{hint}"
-            self._warn(referrer, f"{field}.name", problem, consequence)
+            problem = f"there is no {kind} {key.name} in namespace {key.namespace}{hint}"
+            self._warn(referrer, field, problem, consequence)
         return found
 
     def _take(self, referrer: Resource, holder: Holder, keys: Sequence[str], field: str, consequence: str) -> str:
-        """Collect what `holder` has; an empty name where it lacks one of `keys`."""
-        texts = {each: _text(holder, each) for each in (CERTIFICATE, KEY, ROOTS)}
+        """Collect what `holder`, which `field` names, has; an empty name where it lacks one of `keys`."""
+        texts = {each: _text(holder, each) for each in (CERTIFICATE, KEY, ROOTS, CRL)}
         for key in keys:
             if not texts[key]:
-                self._warn(referrer, f"{field}.name", f"{holder.label} has no usable {key}", consequence)
+                self._warn(referrer, field, f"{holder.label} has no usable {key}", consequence)
                 return ""
         name = f"{holder.kind}/{holder.key}"
-        self._materials[name] = TLSMaterial(name, texts[CERTIFICATE], texts[KEY], texts[ROOTS])
+        self._materials[name] = TLSMaterial(name, texts[CERTIFICATE], texts[KEY], texts[ROOTS], crl=texts[CRL])
         return name
 
     def _warn(self, referrer: Resource, field: str, problem: str, consequence: str) -> None:

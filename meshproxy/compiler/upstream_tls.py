@@ -132,12 +132,7 @@ class UpstreamTLSIndex:
         if said.ca is not None:
             trust = self._roots(policy, said)
         if said.certificate is not None:
-            shown = said.certificate
-            if shown.secret is not None:
-                ref = ObjectReference(name=shown.secret)
-                certificate = self._materials.certificate(policy, ref, "spec.tls.certificate")
-            else:
-                certificate = self._materials.in_files(certificate=shown.certificate or "", key=shown.key or "")
+            certificate = self._materials.certificate_of(policy, said.certificate, "spec.tls.certificate")
         return UpstreamTLS(
             server_name=said.sni or "",
             alternative_names=tuple(said.subject_alt_names),
@@ -151,7 +146,7 @@ class UpstreamTLSIndex:
         ca = said.ca
         assert ca is not None
         if ca.file is not None:
-            return self._materials.in_files(roots=ca.file)
+            return self._materials.in_files(roots=ca.file, crl=ca.crl or "")
         kind = "Secret" if ca.secret is not None else "ConfigMap"
         name = ca.secret if ca.secret is not None else ca.config_map
         found = self._materials.roots(policy, [ObjectReference(kind=kind, name=name or "")], "spec.tls.ca")

@@ -11,18 +11,22 @@ from cryptography import x509
 
 from meshproxy.base.events import Event, EventSink, EventType
 from meshproxy.identity.expiry import CertificateState, state_of
+from meshproxy.identity.revocation import read_lists
 from meshproxy.identity.status import CertificateStatus
 from meshproxy.identity.svid import IdentityError, read_certificates
 
 LOOK = 30.0
 """Seconds between looks at the clock."""
-IDENTITY, CERTIFICATE, ROOT = "Identity", "Certificate", "Root"
-"""Kinds: our own SPIFFE identity, any other certificate that we have a key for, and what we trust."""
+IDENTITY, CERTIFICATE, ROOT, CRL = "Identity", "Certificate", "Root", "CRL"
+"""Kinds: our own SPIFFE identity, any other certificate that we have a key for, what we trust, and what was revoked."""
 _CACHED = 4096
 
 
 class Listed(NamedTuple):
-    """A chain, of which the first certificate counts; or roots, of which each does, and which their subjects name."""
+    """A chain, of which the first certificate counts; or roots or revocation lists, of which each does.
+
+    Roots are named by their subjects, and lists by their issuers.
+    """
 
     kind: str
     name: str
@@ -75,11 +79,15 @@ class CertificateInventory:
 
     def _warn(self, row: CertificateStatus) -> None:
         what = f"{row.kind.lower()} certificate {row.name} (serial {row.serial})"
+        then = "peers refuse it"
+        if row.kind == CRL:
+            what, then = f"the revocation list of {row.name}", "whoever has a certificate of that CA is refused"
         if row.state is CertificateState.EXPIRED:
-            self._say("CertificateExpired", f"{what} has expired: peers refuse it")
+            self._say("CertificateExpired", f"{what} has expired: {then}")
         elif row.state is CertificateState.EXPIRES_SOON:
             left = f"{row.expires_in / 3600:.1f} hours"
-            self._say("CertificateExpiresSoon", f"{what} expires in {left}, and nothing has replaced it")
+            after = f"; {then} then" if row.kind == CRL else ""
+            self._say("CertificateExpiresSoon", f"{what} expires in {left}, and nothing has replaced it{after}")
 
     def _say(self, reason: str, message: str) -> None:
         self._on_event(Event(type=EventType.WARNING, reason=reason, subject=IDENTITY, message=message))
@@ -87,11 +95,12 @@ class CertificateInventory:
 
 def statuses_of(listed: Listed, now: float) -> Iterator[CertificateStatus]:
     """What there is to know of each; nothing of what is not PEM, which its own source complains of."""
-    facts = _facts(listed.pem)
-    for each in facts if listed.kind == ROOT else facts[:1]:
+    facts = _facts_of_lists(listed.pem) if listed.kind == CRL else _facts(listed.pem)
+    several = listed.kind in (ROOT, CRL)
+    for each in facts if several else facts[:1]:
         yield CertificateStatus(
             kind=listed.kind,
-            name=each.subject if listed.kind == ROOT else listed.name,
+            name=each.subject if several else listed.name,
             names=each.names,
             issuer=each.issuer,
             serial=each.serial,
@@ -119,6 +128,35 @@ def _facts(pem: str) -> tuple[_Facts, ...]:
         )
         for each in certificates
     )
+
+
+@lru_cache(maxsize=_CACHED)
+def _facts_of_lists(pem: str) -> tuple[_Facts, ...]:
+    """A list without an end (RFC 5280 §5.1.2.5 wants one) is not here: there is nothing to warn of."""
+    try:
+        lists = read_lists(pem.encode(), "a revocation list")
+    except IdentityError:
+        return ()
+    return tuple(
+        _Facts(
+            subject=each.issuer.rfc4514_string(),
+            issuer=each.issuer.rfc4514_string(),
+            serial=_number(each),
+            names=(),
+            not_before=each.last_update_utc.timestamp(),
+            not_after=each.next_update_utc.timestamp(),
+        )
+        for each in lists
+        if each.next_update_utc is not None
+    )
+
+
+def _number(revoked: x509.CertificateRevocationList) -> str:
+    """Its CRL number, in hexadecimal; when it was made where it has none."""
+    try:
+        return f"{revoked.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number:x}"
+    except (x509.ExtensionNotFound, ValueError):
+        return f"{int(revoked.last_update_utc.timestamp()):x}"
 
 
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:

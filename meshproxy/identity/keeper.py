@@ -9,7 +9,7 @@ from itertools import chain
 from meshproxy.aio.tasks import OwnedTasks
 from meshproxy.aio.watch import Watch
 from meshproxy.base.events import Event, EventSink, EventType
-from meshproxy.identity.inventory import IDENTITY, ROOT, Listed, statuses_of
+from meshproxy.identity.inventory import CRL, IDENTITY, ROOT, Listed, statuses_of
 from meshproxy.identity.sources.api import IdentitySource, Trouble
 from meshproxy.identity.status import IdentityStatus
 from meshproxy.snapshot.identity import Identity, IdentitySettings
@@ -67,7 +67,7 @@ class IdentityKeeper:
         if identity is None:
             return ()
         own = Listed(IDENTITY, identity.spiffe_id, identity.certificate_chain)
-        return own, Listed(ROOT, "", identity.trust_bundle)
+        return own, Listed(ROOT, "", identity.trust_bundle), Listed(CRL, "", identity.crl)
 
     async def stop(self) -> None:
         """End the source."""

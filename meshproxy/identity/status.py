@@ -10,8 +10,9 @@ from meshproxy.identity.expiry import CertificateState
 class CertificateStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One certificate in force. Times are seconds since 1970.
 
-    `kind` is ``Identity``, ``Certificate`` or ``Root``; `name` a SPIFFE id, where a certificate comes from, or a root's
-    subject; `names` are those that it is for. `expires_in` is in seconds, and negative once it has expired.
+    `kind` is ``Identity``, ``Certificate``, ``Root`` or ``CRL`` (a revocation list); `name` a SPIFFE id, where a
+    certificate comes from, a root's subject, or a list's issuer; `names` are those that it is for. `expires_in` is in
+    seconds, and negative once it has expired.
     """
 
     kind: str

@@ -26,6 +26,11 @@ class Refusal(enum.StrEnum):
     UNKNOWN_CA = "unknown_ca"
     BAD_CHAIN = "bad_chain"
     """A certificate of the chain may not sign the next, or its signature is wrong."""
+    REVOKED = "revoked"
+    NO_CRL = "no_crl"
+    """Revocation lists are given, and none that is good is of the CA of one of the chain."""
+    CRL_EXPIRED = "crl_expired"
+    """The list of a CA of the chain should have been replaced by now, so that nobody knows who was revoked since."""
     NO_SPIFFE_ID = "no_spiffe_id"
     SEVERAL_URIS = "several_uris"
     IS_A_CA = "is_a_ca"
@@ -55,18 +60,25 @@ class PeerRules(NamedTuple):
 
 # X509_V_ERR_… of OpenSSL's x509_vfy.h, which ssl.SSLCertVerificationError.verify_code has.
 _BY_VERIFY_CODE = {
+    3: Refusal.NO_CRL,  # UNABLE_TO_GET_CRL
     7: Refusal.BAD_CHAIN,  # CERT_SIGNATURE_FAILURE
+    8: Refusal.NO_CRL,  # CRL_SIGNATURE_FAILURE
     9: Refusal.NOT_YET_VALID,
     10: Refusal.EXPIRED,
+    11: Refusal.NO_CRL,  # CRL_NOT_YET_VALID
+    12: Refusal.CRL_EXPIRED,
     18: Refusal.SELF_SIGNED,  # DEPTH_ZERO_SELF_SIGNED_CERT
     19: Refusal.UNKNOWN_CA,  # SELF_SIGNED_CERT_IN_CHAIN: a root that is not trusted
     20: Refusal.UNKNOWN_CA,  # UNABLE_TO_GET_ISSUER_CERT_LOCALLY
     21: Refusal.UNKNOWN_CA,  # UNABLE_TO_VERIFY_LEAF_SIGNATURE
     22: Refusal.BAD_CHAIN,  # CERT_CHAIN_TOO_LONG
+    23: Refusal.REVOKED,
     24: Refusal.BAD_CHAIN,  # INVALID_CA
     25: Refusal.BAD_CHAIN,  # PATH_LENGTH_EXCEEDED
     26: Refusal.EXTENDED_KEY_USAGE,  # INVALID_PURPOSE
     32: Refusal.BAD_CHAIN,  # KEYUSAGE_NO_CERTSIGN
+    33: Refusal.NO_CRL,  # UNABLE_TO_GET_CRL_ISSUER
+    35: Refusal.NO_CRL,  # KEYUSAGE_NO_CRL_SIGN
     79: Refusal.BAD_CHAIN,  # INVALID_CA, since OpenSSL 3
 }
 

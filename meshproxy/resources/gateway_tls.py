@@ -10,8 +10,9 @@ from meshproxy.resources.meta import Shape
 OPTION_CERTIFICATE = "meshproxy.dev/certificate-file"
 OPTION_KEY = "meshproxy.dev/key-file"
 OPTION_ROOTS = "meshproxy.dev/client-ca-file"
+OPTION_CRL = "meshproxy.dev/client-crl-file"
 OPTION_MIN_VERSION = "meshproxy.dev/min-version"
-OPTIONS = (OPTION_CERTIFICATE, OPTION_KEY, OPTION_ROOTS, OPTION_MIN_VERSION)
+OPTIONS = (OPTION_CERTIFICATE, OPTION_KEY, OPTION_ROOTS, OPTION_CRL, OPTION_MIN_VERSION)
 """Ours among `ListenerTLS.options`, which the Gateway API has for that. Versions are ``1.2`` and ``1.3``."""
 
 
@@ -37,7 +38,7 @@ class ClientValidationMode(enum.StrEnum):
 
 
 class FrontendValidation(Shape, frozen=True, kw_only=True):
-    """Whose certificates clients must show."""
+    """Whose certificates clients must show. Where ``ca.crl`` is beside ``ca.crt``, none that was revoked."""
 
     ca_certificate_refs: tuple[ObjectReference, ...] = ()
     mode: ClientValidationMode = ClientValidationMode.ALLOW_VALID_ONLY

@@ -9,11 +9,15 @@ from meshproxy.resources.sources import DEFAULT_CONSUL_ADDRESS
 
 
 class IdentityFiles(Shape, frozen=True, kw_only=True):
-    """PEM files, which are watched: a certificate with its chain, its key, and the roots to trust."""
+    """PEM files, which are watched: a certificate with its chain, its key, and the roots to trust.
+
+    `crl` has revocation lists of those roots, and of every CA under them whose certificates peers show.
+    """
 
     certificate: str
     key: str
     roots: str
+    crl: str | None = None
 
 
 class IdentityCA(Shape, frozen=True, kw_only=True):

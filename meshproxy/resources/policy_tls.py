@@ -20,9 +20,13 @@ class PolicyTLSMode(enum.StrEnum):
 
 
 class RootsSource(Shape, frozen=True, kw_only=True):
-    """Exactly one: a PEM file, or the ``ca.crt`` of a Secret or a ConfigMap of the policy's namespace."""
+    """Exactly one: a PEM file, or the ``ca.crt`` of a Secret or a ConfigMap of the policy's namespace.
+
+    Revocation lists are in `crl`, a PEM file beside `file`, or in their ``ca.crl``.
+    """
 
     file: str | None = None
+    crl: str | None = None
     secret: str | None = None
     config_map: str | None = None
 

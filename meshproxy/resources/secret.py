@@ -9,7 +9,8 @@ from typing import ClassVar
 from meshproxy.resources.meta import Resource
 
 TLS_TYPE = "kubernetes.io/tls"
-CERTIFICATE, KEY, ROOTS = "tls.crt", "tls.key", "ca.crt"
+CERTIFICATE, KEY, ROOTS, CRL = "tls.crt", "tls.key", "ca.crt", "ca.crl"
+"""The last is ingress-nginx's, for revocation lists."""
 
 
 class Secret(Resource, frozen=True, kw_only=True):
@@ -40,7 +41,7 @@ class Secret(Resource, frozen=True, kw_only=True):
 
 
 class ConfigMap(Resource, frozen=True, kw_only=True):
-    """Read for roots only: ``ca.crt`` (Gateway API, "Support: Core")."""
+    """Read for roots only: ``ca.crt`` (Gateway API, "Support: Core"), and ``ca.crl`` for what was revoked."""
 
     data: dict[str, str] = {}
     binary_data: dict[str, str] = {}

@@ -17,7 +17,9 @@ from meshproxy.aio.watch import Watch
 from meshproxy.base.errors import MeshproxyError
 from meshproxy.base.events import Event, EventSink, EventType
 from meshproxy.dataplane.tls.contexts import MaterialProblem, check_material
-from meshproxy.identity.inventory import CERTIFICATE, ROOT, Listed
+from meshproxy.identity.inventory import CERTIFICATE, CRL, ROOT, Listed
+from meshproxy.identity.revocation import check_lists
+from meshproxy.identity.svid import IdentityError
 from meshproxy.snapshot.identity import Identity
 from meshproxy.snapshot.tls import IDENTITY, TLSFiles, TLSMaterial
 
@@ -64,6 +66,8 @@ class TLSMaterials:
                 yield Listed(CERTIFICATE, name, material.certificate_chain)
             if material.trust_bundle:
                 yield Listed(ROOT, name, material.trust_bundle)
+            if material.crl:
+                yield Listed(CRL, name, material.crl)
 
     def problems(self) -> Mapping[str, str]:
         """What cannot be used, by name, and why; an older one may be in force."""
@@ -103,7 +107,8 @@ class TLSMaterials:
         if self._watching is not None:
             self._watching.cancel()
             self._watching = None
-        paths = [Path(path) for each in self._files for path in (each.certificate, each.key, each.roots) if path]
+        named = (path for each in self._files for path in (each.certificate, each.key, each.roots, each.crl))
+        paths = [Path(path) for path in named if path]
         if paths:
             self._watching = self._tasks.start(FileChanges(paths).run(self._look), name="TLS files")
 
@@ -135,17 +140,21 @@ class TLSMaterials:
             self._changed(new)
 
     def _is_usable(self, material: TLSMaterial) -> bool:
-        texts = (material.certificate_chain, material.private_key, material.trust_bundle)
+        texts = (material.certificate_chain, material.private_key, material.trust_bundle, material.crl)
         size = sum(len(text.encode()) for text in texts)
         if size > MAX_MATERIAL:
             self._complain(material.name, f"{material.name}: has {size} bytes; {MAX_MATERIAL} are the most")
             return False
         try:
+            without_list = _roots_without_list(material)
             check_material(material)
         except MaterialProblem as problem:
             self._complain(material.name, str(problem))
             return False
         self._problems.pop(material.name, None)
+        if without_list:
+            message = f"there is no revocation list of {', '.join(without_list[:3])}; whoever chains to it is refused"
+            self._warn("RevocationListMissing", f"{material.name}: {message}")
         return True
 
     def _complain(self, name: str, problem: str) -> None:
@@ -153,9 +162,10 @@ class TLSMaterials:
         if self._problems.get(name) != problem:
             self._problems[name] = problem
             then = "the one before stays in force" if name in self._in_force else "handshakes that need it are refused"
-            self._on_event(
-                Event(type=EventType.WARNING, reason="CertificateUnusable", subject="TLS", message=f"{problem}; {then}")
-            )
+            self._warn("CertificateUnusable", f"{problem}; {then}")
+
+    def _warn(self, reason: str, message: str) -> None:
+        self._on_event(Event(type=EventType.WARNING, reason=reason, subject="TLS", message=message))
 
 
 def _of_identity(identity: Identity) -> TLSMaterial:
@@ -166,11 +176,23 @@ def _of_identity(identity: Identity) -> TLSMaterial:
         identity.trust_bundle,
         identity.trust_domain,
         identity.spiffe_id,
+        identity.crl,
     )
 
 
+def _roots_without_list(material: TLSMaterial) -> tuple[str, ...]:
+    """Those of which no revocation list is there, though others have one; raises `MaterialProblem`."""
+    if not material.crl or not material.trust_bundle:
+        return ()
+    try:
+        return check_lists(material.crl, material.trust_bundle)
+    except IdentityError as error:
+        raise MaterialProblem(f"{material.name}: {error}") from None
+
+
 def _read(files: TLSFiles) -> TLSMaterial:
-    return TLSMaterial(files.name, *(_text(path) for path in (files.certificate, files.key, files.roots)))
+    certificate, key, roots, crl = map(_text, (files.certificate, files.key, files.roots, files.crl))
+    return TLSMaterial(files.name, certificate, key, roots, crl=crl)
 
 
 def _text(path: str) -> str:

@@ -6,11 +6,12 @@ from meshproxy.snapshot.value import Value
 
 
 class FromFiles(Value, frozen=True, kw_only=True, tag="files"):
-    """Paths of PEM files: a chain with the leaf first, its key, and roots."""
+    """Paths of PEM files: a chain with the leaf first, its key, roots, and perhaps what they revoked."""
 
     certificate: str
     key: str
     roots: str
+    crl: str = ""
 
 
 class FromCA(Value, frozen=True, kw_only=True, tag="ca"):
@@ -45,8 +46,8 @@ class Identity(Value, frozen=True, kw_only=True):
     """An X.509-SVID with its key and whom it trusts. Times are seconds since 1970.
 
     `certificate_chain` is PEM, the leaf first, without the root; `trust_bundle` holds the PEMs of every root
-    that peers of `trust_domain` may chain to; `serial` is hexadecimal, since it has up to 160 bits. It crosses a
-    process boundary, and changes without a snapshot.
+    that peers of `trust_domain` may chain to, and `crl` the PEMs of their revocation lists; `serial` is hexadecimal,
+    since it has up to 160 bits. It crosses a process boundary, and changes without a snapshot.
     """
 
     spiffe_id: str
@@ -58,6 +59,7 @@ class Identity(Value, frozen=True, kw_only=True):
     not_after: float
     serial: str
     issuer: str
+    crl: str = ""
 
     def __repr__(self) -> str:
         """Without the key, which has no business in logs."""

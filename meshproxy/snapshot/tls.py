@@ -68,13 +68,15 @@ class TLSFiles(Value, frozen=True, kw_only=True):
     certificate: str = ""
     key: str = ""
     roots: str = ""
+    crl: str = ""
 
 
 class TLSMaterial(msgspec.Struct, frozen=True, array_like=True):
     """A key with its certificates, or roots to believe, or both; all PEM, or empty.
 
-    `certificate_chain` has the leaf first. `trust_domain` and `spiffe_id` are an identity's. It crosses the socket to
-    the workers, and is written nowhere.
+    `certificate_chain` has the leaf first. `trust_domain` and `spiffe_id` are an identity's. With a `crl`, revocation
+    lists of the roots and of every CA under them, what they revoked is refused. It crosses the socket to the workers,
+    and is written nowhere.
     """
 
     name: str
@@ -83,6 +85,7 @@ class TLSMaterial(msgspec.Struct, frozen=True, array_like=True):
     trust_bundle: str = ""
     trust_domain: str = ""
     spiffe_id: str = ""
+    crl: str = ""
 
     def __repr__(self) -> str:
         """Without the key, which has no business in logs."""

@@ -171,30 +171,43 @@ async def test_a_certificate_is_renewed_and_a_broken_one_is_not_used(edge: Edge)
     assert str(key) in shown
 
 
-async def test_clients_show_certificates(edge: Edge) -> None:
-    roots = {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": "clients"},
-        "data": {"ca.crt": edge.ca.bundle},
-    }
+async def test_clients_show_certificates_that_were_not_revoked(edge: Edge) -> None:
     issued = edge.ca.issue(dns=("a.example.com",))
-    edge.configure(
-        edge.listener("a", "a.example.com", certificateRefs=[{"name": "a"}]),
-        documents=(edge.secret("a", issued), roots),
-        tls={
-            "frontend": {"default": {"validation": {"caCertificateRefs": [{"kind": "ConfigMap", "name": "clients"}]}}}
-        },
-    )
+    validation = {"caCertificateRefs": [{"kind": "ConfigMap", "name": "clients"}]}
+
+    def configure(*revoked: Issued) -> None:
+        data = {"ca.crt": edge.ca.bundle, "ca.crl": edge.ca.revocation_lists(*revoked)}
+        roots = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "clients"}, "data": data}
+        edge.configure(
+            edge.listener("a", "a.example.com", certificateRefs=[{"name": "a"}]),
+            documents=(edge.secret("a", issued), roots),
+            tls={"frontend": {"default": {"validation": validation}}},
+        )
+
+    def shown(client: Issued, name: str) -> tuple[str, ...]:
+        certificate, key = client.write(edge.directory, name)
+        return "--cert", str(certificate), "--key", str(key)
+
+    configure()
     await edge.proxy.start()
     status, said = await edge.curl("a.example.com")
     assert status == 56, said
     assert "certificate required" in said
-    certificate, key = edge.ca.issue(service_account("cart")).write(edge.directory, "cart")
-    assert await edge.status("a.example.com", "--cert", str(certificate), "--key", str(key)) == "200"
-    certificate, key = TestCA("another").issue(service_account("cart")).write(edge.directory, "other")
-    status, said = await edge.curl("a.example.com", "--cert", str(certificate), "--key", str(key))
+    cart, web = edge.ca.issue(service_account("cart")), edge.ca.issue(service_account("web"))
+    assert await edge.status("a.example.com", *shown(cart, "cart")) == "200"
+    assert await edge.status("a.example.com", *shown(web, "web")) == "200"
+    other = TestCA("another").issue(service_account("cart"))
+    status, said = await edge.curl("a.example.com", *shown(other, "other"))
     assert (status, "unknown ca" in said) == (56, True)
+    configure(web)
+
+    async def is_refused() -> bool:
+        return "certificate revoked" in (await edge.curl("a.example.com", *shown(web, "web")))[1]
+
+    await wait_until(is_refused, "the new list is in force")
+    assert await edge.status("a.example.com", *shown(cart, "cart")) == "200"
+    rows = await edge.proxy.get("/api/v1/certificates")
+    assert [(row["name"], row["state"]) for row in rows if row["kind"] == "CRL"] == [("CN=test root", "Valid")]
 
 
 async def test_tls_passes_through_by_its_server_name(edge: Edge) -> None:

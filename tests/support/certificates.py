@@ -103,6 +103,13 @@ class TestCA:
             builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         return Issued(builder.sign(self._issuer.key, hashes.SHA256()), key, self._chain)
 
+    def revocation_lists(self, *revoked: Issued, starts_in: float = -60, lasts: float = 3600) -> str:
+        """PEMs of the lists of whoever issues here and, if that is an intermediate, of the root, whose is empty."""
+        lists = [_revocation_list(self._issuer, revoked, starts_in, lasts)]
+        if self._issuer is not self.root:
+            lists.append(_revocation_list(self.root, (), starts_in, lasts))
+        return "".join(lists)
+
     def issue_under(self, issuer: Issued, uri: str) -> Issued:
         """What the owner of a leaf, `issuer`, may sign and nobody may believe."""
         leaf = self.issue(uri)
@@ -155,6 +162,21 @@ def _ca(name: str, issuer: Issued | None, path_length: int) -> Issued:
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
     builder = builder.add_extension(_key_usage(key_cert_sign=True, crl_sign=True), critical=True)
     return Issued(builder.sign(issuer.key if issuer else key, hashes.SHA256()), key)
+
+
+def _revocation_list(issuer: Issued, revoked: Sequence[Issued], starts_in: float, lasts: float) -> str:
+    now = datetime.now(UTC)
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(issuer.certificate.subject)
+        .last_update(now + timedelta(seconds=starts_in))
+        .next_update(now + timedelta(seconds=lasts))
+        .add_extension(x509.CRLNumber(26), critical=False)
+    )
+    for each in revoked:
+        entry = x509.RevokedCertificateBuilder().serial_number(each.certificate.serial_number).revocation_date(now)
+        builder = builder.add_revoked_certificate(entry.build())
+    return builder.sign(issuer.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
 
 
 def _builder(

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Set
 
 from meshproxy.base.errors import MeshproxyError
-from meshproxy.identity.contexts import load_certificate
+from meshproxy.identity.contexts import load_certificate, load_revocation_lists
 from meshproxy.snapshot.tls import ClientCertificates, ServerTLS, TLSMaterial, TLSVersion, UpstreamTLS
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -137,6 +137,11 @@ def _load_roots(context: ssl.SSLContext, material: TLSMaterial) -> None:
         context.load_verify_locations(cadata=material.trust_bundle)
     except (ssl.SSLError, ValueError) as error:
         raise MaterialProblem(f"{material.name}: CA certificates: {_reason(error)}") from error
+    if material.crl:
+        try:
+            load_revocation_lists(context, material.crl)
+        except (ssl.SSLError, OSError) as error:
+            raise MaterialProblem(f"{material.name}: revocation lists: {_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from meshproxy.aio.file_changes import FileChanges
+from meshproxy.identity.revocation import with_lists
 from meshproxy.identity.sources.api import Emit, Trouble
 from meshproxy.identity.svid import IdentityError, Wanted, make_identity
 from meshproxy.snapshot.identity import FromFiles, Identity
@@ -26,9 +27,11 @@ class FilesIdentitySource:
 
     def __init__(self, files: FromFiles, wanted: Wanted, wall_clock: Callable[[], float]) -> None:
         self._certificate, self._key, self._roots = map(Path, (files.certificate, files.key, files.roots))
+        self._crl = Path(files.crl) if files.crl else None
         self._wanted = wanted
         self._wall_clock = wall_clock
-        self._changes = FileChanges((self._certificate, self._key, self._roots))
+        crl = (self._crl,) if self._crl is not None else ()
+        self._changes = FileChanges((self._certificate, self._key, self._roots, *crl))
 
     @property
     def name(self) -> str:
@@ -48,7 +51,8 @@ class FilesIdentitySource:
     def _read(self) -> Identity | Trouble:
         try:
             chain, key, roots = (read_file(path) for path in (self._certificate, self._key, self._roots))
-            return make_identity(chain, key, roots, self._wall_clock(), self._wanted)
+            identity = make_identity(chain, key, roots, self._wall_clock(), self._wanted)
+            return identity if self._crl is None else with_lists(identity, read_file(self._crl))
         except IdentityError as error:
             return Trouble(f"{self._certificate}: {error}")
 

@@ -12,8 +12,10 @@ from meshproxy.loader.suggestions import did_you_mean
 from meshproxy.resources.gateway import GatewayListener, ListenerProtocol
 from meshproxy.resources.gateway_tls import (
     OPTION_CERTIFICATE,
+    OPTION_CRL,
     OPTION_KEY,
     OPTION_MIN_VERSION,
+    OPTION_ROOTS,
     OPTIONS,
     FrontendValidation,
     GatewayTLS,
@@ -64,6 +66,9 @@ def _check_options(field: str, options: dict[str, str]) -> Iterator[Finding]:
             yield Finding(severity=Severity.WARNING, field=f"{field}.{name}", message=message)
     if (OPTION_CERTIFICATE in options) is not (OPTION_KEY in options):
         yield Finding(field=field, message=f"{OPTION_CERTIFICATE} and {OPTION_KEY} go together")
+    if OPTION_CRL in options and OPTION_ROOTS not in options:
+        message = f"goes with {OPTION_ROOTS}; a Secret and a ConfigMap have their revocation lists under ca.crl"
+        yield Finding(field=f"{field}.{OPTION_CRL}", message=message)
     version = options.get(OPTION_MIN_VERSION, "1.2")
     if version not in ("1.2", "1.3"):
         message = f"{quote(version)} is no version to begin with; there are 1.2 and 1.3"

@@ -43,7 +43,7 @@ def _check_simple(tls: PolicyTLS, field: str) -> Iterator[Finding]:
     if tls.ca is not None:
         yield from _check_roots(tls.ca, f"{field}.ca")
     if tls.certificate is not None:
-        yield from _check_certificate(tls.certificate, f"{field}.certificate")
+        yield from check_certificate(tls.certificate, f"{field}.certificate")
 
 
 def _check_roots(ca: RootsSource, field: str) -> Iterator[Finding]:
@@ -51,12 +51,16 @@ def _check_roots(ca: RootsSource, field: str) -> Iterator[Finding]:
     if len(chosen) != 1:
         has = " and ".join(chosen) or "none"
         yield Finding(field=field, message=f"must have exactly one of file, secret and configMap, and has {has}")
+    if ca.crl and not ca.file:
+        message = "goes with file; a Secret and a ConfigMap have their revocation lists under ca.crl"
+        yield Finding(field=f"{field}.crl", message=message)
     for name, value in (("secret", ca.secret), ("configMap", ca.config_map)):
         if value:
             yield from finding(f"{field}.{name}", values.dns_subdomain(value))
 
 
-def _check_certificate(certificate: CertificateSource, field: str) -> Iterator[Finding]:
+def check_certificate(certificate: CertificateSource, field: str) -> Iterator[Finding]:
+    """`field` is where `certificate` stands."""
     if certificate.secret and (certificate.certificate or certificate.key):
         yield Finding(field=field, message="must have a secret, or certificate and key, and not both")
     elif certificate.secret:

@@ -37,9 +37,10 @@ Watch = Callable[..., Watched]
 async def watch() -> AsyncIterator[Watch]:
     running: list[Watched] = []
 
-    def start(directory: Path, *names: str) -> Watched:
+    def start(directory: Path, *names: str, crl: str = "") -> Watched:
         certificate, key, roots = (str(directory / name) for name in names or ("web.pem", "web.key", "roots.pem"))
-        running.append(Watched(FromFiles(certificate=certificate, key=key, roots=roots), FakeWallClock()))
+        files = FromFiles(certificate=certificate, key=key, roots=roots, crl=str(directory / crl) if crl else "")
+        running.append(Watched(files, FakeWallClock()))
         return running[-1]
 
     yield start
@@ -60,6 +61,20 @@ async def test_files_are_read_and_renewed(tmp_path: Path, watch: Watch) -> None:
     assert (await watched.identity()).serial == first.serial
     write(tmp_path, second := CA.issue(WEB))
     await watched.until_serial(second)
+
+
+async def test_revocation_lists_are_read_and_renewed(tmp_path: Path, watch: Watch) -> None:
+    write(tmp_path, CA.issue(WEB))
+    lists = tmp_path / "roots.crl"
+    lists.write_text(first := CA.revocation_lists())
+    watched = watch(tmp_path, crl="roots.crl")
+    assert (await watched.identity()).crl == first
+    for bad in (TestCA().revocation_lists(), first[:100], ""):
+        lists.write_text(bad)
+        assert "revocation list" in await watched.until_trouble()
+    lists.write_text(second := CA.revocation_lists(CA.issue(WEB)))
+    while (await watched.until_identity()).crl != second:
+        pass
 
 
 async def test_a_kubernetes_volume_that_swaps_its_link(tmp_path: Path, watch: Watch) -> None:

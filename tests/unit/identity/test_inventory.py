@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from meshproxy.base.events import Event
 from meshproxy.identity.expiry import CertificateState
-from meshproxy.identity.inventory import CERTIFICATE, IDENTITY, ROOT, CertificateInventory, Listed
+from meshproxy.identity.inventory import CERTIFICATE, CRL, IDENTITY, ROOT, CertificateInventory, Listed
 from tests.support.certificates import TestCA, service_account
 from tests.support.clock import FakeWallClock
 
@@ -70,3 +70,17 @@ def test_what_is_renewed_is_not_spoken_of() -> None:
     renewed = CA.issue(service_account("web"), starts_in=0, lasts=30 * HOUR)
     listing.listed = [Listed(IDENTITY, service_account("web"), renewed.certificate_pem)]
     assert listing.reasons_after(2) == []
+
+
+def test_revocation_lists_expire_too() -> None:
+    lists = CA.revocation_lists(EDGE, lasts=10 * HOUR)
+    listing = Listing(Listed(CRL, "ConfigMap/clients", lists), Listed(CRL, "ConfigMap/broken", "nonsense"))
+    rows = listing.inventory.rows()
+    assert [(row.kind, row.name, row.serial, row.state) for row in rows] == [
+        ("CRL", "CN=test root's intermediate", "1a", CertificateState.VALID),
+        ("CRL", "CN=test root", "1a", CertificateState.VALID),
+    ]
+    assert listing.reasons_after(8.5) == ["CertificateExpiresSoon"] * 2
+    assert "the revocation list of CN=test root's intermediate expires in 1.5 hours" in listing.events[0].message
+    assert listing.reasons_after(2) == ["CertificateExpired"] * 2
+    assert "has expired: whoever has a certificate of that CA is refused" in listing.events[0].message

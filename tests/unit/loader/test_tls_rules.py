@@ -11,6 +11,7 @@ from meshproxy.loader.load import SourceText, load
 
 PEM = "-----BEGIN CERTIFICATE-----"
 KEY = "-----BEGIN PRIVATE KEY-----"
+CRL = "-----BEGIN X509 CRL-----"
 SECRET = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\n"
 MAP = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\n"
 ROUTE = "apiVersion: gateway.networking.k8s.io/v1\nkind: TLSRoute\nmetadata: {name: r}\nspec: "
@@ -59,6 +60,10 @@ GOOD = {
     "in lines": f"{SECRET}data:\n  ca.crt: |\n    {in_base64(PEM)[:8]}\n    {in_base64(PEM)[8:]}\n",
     "any ConfigMap": MAP + "data: {a: b}\nbinaryData: {c: AAAA}\n",
     "roots": MAP + f"data: {{ca.crt: {PEM}}}\n",
+    "revocation lists": MAP + f"data: {{ca.crt: {PEM}, ca.crl: {CRL}}}\n",
+    "secret revocation lists": SECRET + f"stringData: {{ca.crt: {PEM}, ca.crl: {CRL}}}\n",
+    "files of revocation lists": listener("tls: {certificateRefs: [{name: a}], options: {meshproxy.dev/client-ca-file: a, meshproxy.dev/client-crl-file: b}}"),
+    "a server's revocation lists": policy("mode: Simple, sni: a.com, ca: {file: a, crl: b}"),
     "files": listener("tls: {options: {meshproxy.dev/certificate-file: a, meshproxy.dev/key-file: b}}"),
     "passthrough": listener("tls: {mode: Passthrough}", "TLS"),
     "TLSRoute": f'{ROUTE}{{{PARENT}, hostnames: [a.com, "*.b.com"], {RULES}}}\n',
@@ -92,6 +97,9 @@ CASES = {
     "passphrase": (SECRET + "stringData: {tls.key: -----BEGIN ENCRYPTED PRIVATE KEY-----}\n", "the key has a passphrase"),
     "huge": (SECRET + f"stringData: {{tls.crt: {PEM + 'x' * 140_000}}}\n", "has 140027 bytes; 131072 are the most"),
     "roots without PEM": (MAP + "data: {ca.crt: hello}\n", "ConfigMap/m: data.ca.crt: holds no certificate in PEM"),
+    "lists without PEM": (MAP + "data: {ca.crl: hello}\n", "ConfigMap/m: data.ca.crl: holds no revocation list in PEM (-----BEGIN X509 CRL-----…)"),
+    "lists without roots": (listener("tls: {certificateRefs: [{name: a}], options: {meshproxy.dev/client-crl-file: b}}"), "options.meshproxy.dev/client-crl-file: goes with meshproxy.dev/client-ca-file"),
+    "lists beside a Secret": (policy("mode: Simple, sni: a.com, ca: {secret: a, crl: b}"), "spec.tls.ca.crl: goes with file"),
     "no tls": (listener("hostname: a.com"), "spec.listeners[0].tls: this field is required for protocol: HTTPS"),
     "no certificate": (listener("tls: {}"), "spec.listeners[0].tls.certificateRefs: needs a Secret, or files"),
     "half the files": (listener("tls: {options: {meshproxy.dev/certificate-file: a}}"), "tls.options: meshproxy.dev/certificate-file and meshproxy.dev/key-file go together"),

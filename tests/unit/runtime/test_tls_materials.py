@@ -95,6 +95,32 @@ async def test_files_are_followed(tmp_path: Path) -> None:
     await asyncio.gather(following, return_exceptions=True)
 
 
+async def test_revocation_lists_are_followed_and_bad_ones_stay_away(tmp_path: Path) -> None:
+    workers, ca = Workers(), TestCA("root")
+    roots, crl = tmp_path / "ca.pem", tmp_path / "ca.crl"
+    roots.write_text(ca.bundle + TestCA("other").bundle)
+    crl.write_text(first := ca.revocation_lists())
+    workers.materials.configure([], (TLSFiles(name="f", roots=str(roots), crl=str(crl)),))
+    assert workers.has["f"].crl == first
+    (event,) = workers.events
+    assert event.reason == "RevocationListMissing"
+    assert event.message == "f: there is no revocation list of CN=other; whoever chains to it is refused"
+    following = asyncio.get_running_loop().create_task(workers.materials.run())
+    crl.write_text(second := ca.revocation_lists(ca.issue(dns=("a",))))
+    await wait_until(lambda: workers.has["f"].crl == second)
+    impostor = TestCA("root").revocation_lists()
+    for bad, problem in (
+        (impostor, "of CN=root was not signed by that root"),
+        (first[:200], "there is no (whole) PEM"),
+    ):
+        crl.write_text(bad)
+        await wait_until(lambda problem=problem: problem in workers.materials.problems().get("f", ""))  # type: ignore[misc]
+    assert workers.has["f"].crl == second
+    assert [(each.kind, each.pem) for each in workers.materials.listed()][-1] == ("CRL", second)
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+
+
 async def test_a_file_that_is_not_there_is_said() -> None:
     workers = Workers()
     workers.materials.configure([], (TLSFiles(name="f", roots="/nowhere/ca.pem"),))
