@@ -14,6 +14,8 @@ from meshproxy.resources import Gateway, Proxy, Service
 from meshproxy.resources.meta import Resource
 from meshproxy.snapshot.model import Listener, Transport
 
+_INGRESS_TLS = f"{INGRESS_OWNER} TLS"
+
 
 class _Place(NamedTuple):
     """Where a person finds what a listener is there for."""
@@ -34,10 +36,11 @@ def check_addresses(
             places[f"Gateway/{resource.key}"] = _Place(resource, "spec.listeners")
         elif isinstance(resource, Proxy):
             places.setdefault(INGRESS_OWNER, _Place(resource, "spec.ingress.address"))
+            places.setdefault(_INGRESS_TLS, _Place(resource, "spec.ingress.tlsAddress"))
             places.setdefault(INBOUND_OWNER, _Place(resource, "spec.inbound.address"))
     owners: dict[tuple[SocketAddress, Transport], Listener] = {}
     for listener in listeners:
-        place = places[listener.service]
+        place = places[_owner(listener)]
         if listener.transport is Transport.TCP and listener.address == environment.admin and environment.admin.port:
             message = f"{listener.address} is the address of the admin API; change one of the two"
             diagnostics.error(place.resource, place.field, message)
@@ -46,6 +49,10 @@ def check_addresses(
             diagnostics.error(place.resource, place.field, message)
         owner = owners.setdefault((listener.address, listener.transport), listener)
         if owner is not listener:
-            taken_by = places[owner.service].resource.label
+            taken_by = places[_owner(owner)].resource.label
             message = f"{listener.address}/{listener.transport} is taken by {taken_by} already"
             diagnostics.error(place.resource, place.field, message)
+
+
+def _owner(listener: Listener) -> str:
+    return _INGRESS_TLS if listener.service == INGRESS_OWNER and listener.chains else listener.service

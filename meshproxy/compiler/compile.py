@@ -84,8 +84,7 @@ def compile_resources(
     routed = route_requests(
         everything,
         services,
-        namespace=settings.namespace,
-        ingress=environment.ingress,
+        proxy=proxy,
         http=http_listener(None, proxy),
         indexes=indexes,
         diagnostics=diagnostics,

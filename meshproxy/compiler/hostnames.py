@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 WILDCARD = "*."
 
@@ -17,6 +17,17 @@ def covers(pattern: str, hostname: str) -> bool:
     if not pattern or pattern == hostname:
         return True
     return pattern.startswith(WILDCARD) and hostname.removeprefix(WILDCARD).endswith(pattern[1:])
+
+
+def coverers(hostname: str) -> Iterator[str]:
+    """Every pattern that covers `hostname`, the most specific first: itself, longer wildcards, any."""
+    yield hostname
+    at = hostname.find(".", len(WILDCARD) if hostname.startswith(WILDCARD) else 0)
+    while at >= 0:
+        yield f"*{hostname[at:]}"
+        at = hostname.find(".", at + 1)
+    if hostname:
+        yield ""
 
 
 def within(listener: str, hostnames: Iterable[str]) -> tuple[str, ...] | None:

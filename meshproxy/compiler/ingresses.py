@@ -1,23 +1,27 @@
-"""Ingresses → rules at the Proxy's ingress address (Kubernetes `networking/v1.Ingress`).
+"""Ingresses → rules at the Proxy's ingress addresses (Kubernetes `networking/v1.Ingress`).
 
 All Ingresses together are one Gateway listener for any hostname, which tries its rules by the most specific host
 first. A rule without a host thus is for all requests that no rule for their host matches, and default backends come
-after everything. Where Gateways listen at the same address, HTTPRoutes come first of rules that tie; a Gateway's
-listener for a hostname takes those Ingress rules in whose host meets it, but none that is for any host.
+after everything. So it is for each server name that an Ingress has TLS for. Where Gateways listen at the same address,
+HTTPRoutes come first of rules that tie; a Gateway's listener for a hostname takes those Ingress rules in whose host
+meets it, but none that is for any host.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.compiler.backends import BackendIndex, Target
 from meshproxy.compiler.diagnostics import Diagnostics
 from meshproxy.compiler.edges import Edge, EdgeHost, Edges
-from meshproxy.compiler.hostnames import meet
+from meshproxy.compiler.hostnames import coverers, covers
 from meshproxy.compiler.ingress_classes import ours
+from meshproxy.compiler.ingress_tls import IngressTLS, redirected, secured_names, secures
 from meshproxy.compiler.seniority import seniority
-from meshproxy.resources import Ingress, IngressClass
+from meshproxy.compiler.tls_materials import MaterialIndex
+from meshproxy.resources import Ingress, IngressClass, Proxy
 from meshproxy.resources.ingress import HTTPIngressPath, IngressBackend, PathType
 from meshproxy.snapshot.model import ListenerRole
 from meshproxy.snapshot.routes import Backend, PathKind, RouteMatch, Rule
@@ -26,32 +30,111 @@ OWNER = "Ingress"
 """The `Listener.service` of an address that only Ingresses use."""
 
 
+class _IngressRules(NamedTuple):
+    ingress: Ingress
+    rules: tuple[Rule, ...]
+
+    def in_plain(self, tls_port: int | None) -> Iterator[Rule]:
+        """What plain requests meet; those that should come by TLS are sent to `tls_port`, if there is one."""
+        names = secured_names(self.ingress) if tls_port is not None else {}
+        for rule in self.rules:
+            yield redirected(rule, tls_port) if tls_port is not None and secures(names, _host(rule)) else rule
+
+
 def add_ingresses(
     ingresses: Iterable[Ingress],
     classes: Mapping[str, IngressClass],
-    address: SocketAddress,
+    proxy: Proxy,
     edges: Edges,
     backends: BackendIndex,
+    materials: MaterialIndex,
     diagnostics: Diagnostics,
 ) -> None:
-    """Add the rules of those Ingresses that are meshproxy's to the edge at `address`, which is made for them."""
+    """Add the rules of those Ingresses that are meshproxy's to the edges at the addresses that `proxy` says."""
     mine = sorted((each for each in ingresses if ours(each, classes, diagnostics)), key=seniority)
     if not mine:
         return
+    rules = [_IngressRules(each, tuple(_rules(each, backends))) for each in mine]
+    last = _default_rules(mine, backends, diagnostics)
+    _serve_plain(rules, last, proxy, edges, diagnostics)
+    _serve_tls(rules, last, proxy, edges, materials, diagnostics)
+
+
+def _serve_plain(
+    rules: Sequence[_IngressRules],
+    last: Sequence[_IngressRules],
+    proxy: Proxy,
+    edges: Edges,
+    diagnostics: Diagnostics,
+) -> None:
+    said = proxy.spec.ingress
+    address = SocketAddress.parse(said.address)
     edge = edges.setdefault(address, Edge(address, OWNER, ListenerRole.INGRESS))
     if edge.secure:
-        for each in mine:
-            diagnostics.warning(each, "spec", f"{edge.owner} has {address} for TLS; this Ingress does nothing")
+        for each in rules:
+            message = f"{edge.owner} has {address} for TLS; plain requests do not get to this Ingress"
+            diagnostics.warning(each.ingress, "spec", message)
         return
-    edge.hosts.setdefault("", EdgeHost(OWNER, ""))
-    rules = [rule for ingress in mine for rule in _rules(ingress, backends)]
-    for host in edge.hosts.values():
-        host.rules.extend(rule for rule in rules if _is_for(rule, host.hostname))
-    edge.hosts[""].rules.extend(_default_rules(mine, backends, diagnostics))
+    port = SocketAddress.parse(said.tls_address).port if said.https_redirect else None
+    in_plain, last_in_plain = ([rule for each in part for rule in each.in_plain(port)] for part in (rules, last))
+    _fill(edge, (edge.hosts.setdefault("", EdgeHost(OWNER, "")),), in_plain, last_in_plain)
 
 
-def _is_for(rule: Rule, hostname: str) -> bool:
-    return not hostname or any(meet(hostname, each) for each in rule.hostnames)
+def _serve_tls(
+    rules: Sequence[_IngressRules],
+    last: Sequence[_IngressRules],
+    proxy: Proxy,
+    edges: Edges,
+    materials: MaterialIndex,
+    diagnostics: Diagnostics,
+) -> None:
+    said = proxy.spec.ingress
+    address, default = SocketAddress.parse(said.tls_address), ""
+    if said.default_certificate is not None:
+        default = materials.certificate_of(proxy, said.default_certificate, "spec.ingress.defaultCertificate")
+    tls = IngressTLS([each.ingress for each in rules], default, materials, diagnostics)
+    if not tls.is_wanted:
+        return
+    edge = edges.setdefault(address, Edge(address, OWNER, ListenerRole.INGRESS, secure=True))
+    if not edge.secure:
+        for each in rules:
+            if each.ingress.spec.tls:
+                message = f"{edge.owner} has {address} for plain HTTP; this Ingress is not served by TLS"
+                diagnostics.warning(each.ingress, "spec.tls", message)
+        return
+    anywhere = tls.open(edge, OWNER)
+    if "" in edge.hosts and edge.hosts[""] not in anywhere:
+        anywhere.append(edge.hosts[""])
+    _fill(
+        edge, anywhere, (rule for each in rules for rule in each.rules), (rule for each in last for rule in each.rules)
+    )
+
+
+def _fill(edge: Edge, anywhere: Collection[EdgeHost], rules: Iterable[Rule], last: Iterable[Rule]) -> None:
+    """Add `rules` to the hosts of `edge` that they are for, those for any host to the ones `anywhere`; then `last`."""
+    homes: dict[str, tuple[EdgeHost, ...]] = {"": tuple(anywhere)}
+    for rule in rules:
+        hostname = _host(rule)
+        if hostname not in homes:
+            homes[hostname] = tuple(_homes(hostname, edge.hosts))
+        for host in homes[hostname]:
+            host.rules.append(rule)
+    for rule in last:
+        for host in anywhere:
+            host.rules.append(rule)
+
+
+def _homes(hostname: str, hosts: Mapping[str, EdgeHost]) -> Iterator[EdgeHost]:
+    """Where requests for `hostname` end: the most specific that covers it, and those that it covers, if a wildcard."""
+    best = next((hosts[each] for each in coverers(hostname) if each in hosts), None)
+    if best is not None:
+        yield best
+    if hostname.startswith("*."):
+        yield from (host for name, host in hosts.items() if host is not best and name and covers(hostname, name))
+
+
+def _host(rule: Rule) -> str:
+    return rule.hostnames[0] if rule.hostnames else ""
 
 
 def _rules(ingress: Ingress, backends: BackendIndex) -> Iterator[Rule]:
@@ -68,22 +151,24 @@ def _rules(ingress: Ingress, backends: BackendIndex) -> Iterator[Rule]:
             )
 
 
-def _default_rules(ingresses: Iterable[Ingress], backends: BackendIndex, diagnostics: Diagnostics) -> Iterator[Rule]:
+def _default_rules(
+    ingresses: Iterable[Ingress], backends: BackendIndex, diagnostics: Diagnostics
+) -> tuple[_IngressRules, ...]:
     """The default backend: there can be one only, the oldest Ingress' that has one."""
-    first: Ingress | None = None
-    for ingress in ingresses:
-        if ingress.spec.default_backend is None:
-            continue
-        if first is not None:
-            message = f"{first.label} has one already, and comes first; no request reaches this one"
-            diagnostics.warning(ingress, "spec.defaultBackend", message)
-            continue
-        first = ingress
-        yield Rule(
-            name=f"{ingress.key}/defaultBackend",
-            route=f"Ingress/{ingress.key}",
-            backends=(_backend(ingress, ingress.spec.default_backend, "spec.defaultBackend", backends),),
-        )
+    having = [each for each in ingresses if each.spec.default_backend is not None]
+    for ingress in having[1:]:
+        message = f"{having[0].label} has one already, and comes first; no request reaches this one"
+        diagnostics.warning(ingress, "spec.defaultBackend", message)
+    return tuple(_IngressRules(each, (_default_rule(each, backends),)) for each in having[:1])
+
+
+def _default_rule(ingress: Ingress, backends: BackendIndex) -> Rule:
+    assert ingress.spec.default_backend is not None
+    return Rule(
+        name=f"{ingress.key}/defaultBackend",
+        route=f"Ingress/{ingress.key}",
+        backends=(_backend(ingress, ingress.spec.default_backend, "spec.defaultBackend", backends),),
+    )
 
 
 def _match(path: HTTPIngressPath) -> RouteMatch:

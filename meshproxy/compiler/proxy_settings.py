@@ -29,7 +29,6 @@ class Environment(NamedTuple):
     node_port_addresses: tuple[str, ...]
     admin: SocketAddress
     dns: SocketAddress | None
-    ingress: SocketAddress
 
 
 def settings_of(proxy: Proxy, hostname: str) -> ProxySettings:
@@ -113,5 +112,4 @@ def environment_of(proxy: Proxy, settings: ProxySettings) -> Environment:
         node_port_addresses=spec.node_port_addresses,
         admin=settings.admin,
         dns=settings.dns.address if settings.dns is not None else None,
-        ingress=SocketAddress.parse(spec.ingress.address),
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.names import NamespacedName
 from meshproxy.compiler.authorization import AuthorizationIndex
 from meshproxy.compiler.backends import BackendIndex
@@ -19,7 +18,7 @@ from meshproxy.compiler.mesh_routes import PortKey, attach_to_services
 from meshproxy.compiler.seniority import seniority
 from meshproxy.compiler.tls_materials import MaterialIndex
 from meshproxy.compiler.upstream_tls import UpstreamTLSIndex
-from meshproxy.resources import Gateway, HTTPRoute, Ingress, IngressClass, Service, TLSRoute
+from meshproxy.resources import Gateway, HTTPRoute, Ingress, IngressClass, Proxy, Service, TLSRoute
 from meshproxy.resources.meta import Resource
 from meshproxy.snapshot.http import HTTPListener
 from meshproxy.snapshot.model import Listener
@@ -46,13 +45,12 @@ def route_requests(
     resources: Iterable[Resource],
     services: Mapping[NamespacedName, Service],
     *,
-    namespace: str,
-    ingress: SocketAddress,
+    proxy: Proxy,
     http: HTTPListener,
     indexes: Indexes,
     diagnostics: Diagnostics,
 ) -> Routed:
-    """`namespace` is the Proxy's, for consumer routes; `ingress` is where Ingresses are served.
+    """`proxy` says where Ingresses are served, and whose namespace consumer routes are for.
 
     `http` is what listeners that have no Service ask of their clients.
     """
@@ -60,7 +58,7 @@ def route_requests(
     routes = sorted((each for each in resources if isinstance(each, HTTPRoute)), key=seniority)
     backends = BackendIndex(services, indexes.materials.grants, indexes.tls, diagnostics)
     rules = HTTPRouteRules(backends, diagnostics)
-    by_port = attach_to_services(routes, services, namespace, rules, diagnostics)
+    by_port = attach_to_services(routes, services, proxy.metadata.namespace, rules, diagnostics)
     edges: Edges = {}
     opened = (each for each in resources if isinstance(each, Gateway))
     gateways = open_gateways(opened, edges, indexes.authorizations, indexes.materials, diagnostics)
@@ -69,7 +67,7 @@ def route_requests(
     attach_tls_routes(tls_routes, gateways, backends, diagnostics)
     classes = {each.metadata.name: each for each in resources if isinstance(each, IngressClass)}
     ingresses = (each for each in resources if isinstance(each, Ingress))
-    add_ingresses(ingresses, classes, ingress, edges, backends, diagnostics)
+    add_ingresses(ingresses, classes, proxy, edges, backends, indexes.materials, diagnostics)
     tables = (*by_port.values(), *(edge.table() for edge in edges.values() if edge.hosts))
     return Routed(
         by_port=by_port,

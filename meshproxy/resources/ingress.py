@@ -57,6 +57,8 @@ class IngressRule(Shape, frozen=True, kw_only=True):
 
 
 class IngressTLS(Shape, frozen=True, kw_only=True):
+    """Without `hosts` it is for those of the Ingress' rules; without `secret_name` the default certificate is shown."""
+
     hosts: tuple[str, ...] = ()
     secret_name: str | None = None
 
@@ -66,8 +68,6 @@ class IngressSpec(Shape, frozen=True, kw_only=True):
     default_backend: IngressBackend | None = None
     rules: tuple[IngressRule, ...] = ()
     tls: tuple[IngressTLS, ...] = ()
-
-    unsupported: ClassVar[frozenset[str]] = frozenset({"tls"})
 
 
 class Ingress(Resource, frozen=True, kw_only=True):

@@ -12,12 +12,14 @@ from meshproxy.resources.http_policy import ProxyHTTP
 from meshproxy.resources.identity import ProxyIdentity
 from meshproxy.resources.inbound import Inbound
 from meshproxy.resources.meta import Resource, Shape, default_duration, default_quantity
+from meshproxy.resources.policy_tls import CertificateSource
 from meshproxy.resources.registration import Registration
 from meshproxy.resources.sources import SourceSpec
 from meshproxy.resources.telemetry import Telemetry
 
 DEFAULT_ADMIN_ADDRESS = "127.0.0.1:15000"
 DEFAULT_INGRESS_ADDRESS = "0.0.0.0:80"
+DEFAULT_INGRESS_TLS_ADDRESS = "0.0.0.0:443"
 DEFAULT_DNS_ADDRESS = "127.0.0.1:15053"
 DEFAULT_DNS_DOMAIN = "cluster.local"
 DNS_PORT = 53
@@ -60,9 +62,17 @@ class AccessLog(Shape, frozen=True, kw_only=True):
 
 
 class IngressListener(Shape, frozen=True, kw_only=True):
-    """Where Ingresses are served, as ``IP:PORT``; nothing listens there without one."""
+    """Where Ingresses are served, as ``IP:PORT``; nothing listens there without one.
+
+    `tls_address` is for those with `tls`, and for all with `default_certificate`, which clients get whose server name
+    no Ingress has a certificate for. With `https_redirect` plain requests are sent there if the Ingress has `tls` for
+    their host.
+    """
 
     address: str = DEFAULT_INGRESS_ADDRESS
+    tls_address: str = DEFAULT_INGRESS_TLS_ADDRESS
+    https_redirect: bool = True
+    default_certificate: CertificateSource | None = None
 
 
 class DNS(Shape, frozen=True, kw_only=True):

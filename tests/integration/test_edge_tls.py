@@ -210,6 +210,37 @@ async def test_clients_show_certificates_that_were_not_revoked(edge: Edge) -> No
     assert [(row["name"], row["state"]) for row in rows if row["kind"] == "CRL"] == [("CN=test root", "Valid")]
 
 
+async def test_ingresses_have_certificates_and_plain_requests_are_redirected(edge: Edge) -> None:
+    plain = free_address()
+    certificate, key = edge.ca.issue(dns=("other.example.com",)).write(edge.directory, "default")
+    settings = {
+        "address": str(plain),
+        "tlsAddress": str(edge.address),
+        "defaultCertificate": {"certificate": str(certificate), "key": str(key)},
+    }
+    tls = [{"hosts": ["shop.example.com"], "secretName": "shop"}]
+    edge.proxy.configure(
+        _ingress("shop", "shop.example.com", tls=tls),
+        _ingress("other", "other.example.com"),
+        edge.secret("shop", edge.ca.issue(dns=("shop.example.com",))),
+        make_service(SocketAddress(free_address().host, 80)),
+        make_workload(edge.backend, "web-1"),
+        ingress=settings,
+    )
+    await edge.proxy.start()
+    assert await edge.status("shop.example.com") == "200"
+    assert await edge.status("other.example.com") == "200"
+    assert await edge.status("shop.example.com", "-H", "Host: other.example.com") == "421"
+    said = [
+        await output_of(
+            *("curl", "-sS", "-o", "/dev/null", "-w", "%{http_code} %{redirect_url}", "--connect-to", f"::{plain}"),
+            f"http://{host}/a?b=c",
+        )
+        for host in ("shop.example.com", "other.example.com")
+    ]
+    assert said == [f"308 https://shop.example.com:{edge.address.port}/a?b=c", "200 "]
+
+
 async def test_tls_passes_through_by_its_server_name(edge: Edge) -> None:
     secure = free_address(BACKENDS)
     edge.ca.issue(dns=("db.example.com",)).write(edge.directory, "server")
@@ -264,6 +295,13 @@ async def test_a_server_that_wants_certificates_is_asked_in_tls(edge: Edge) -> N
         assert answers == ["TLSv1.3 . db.example.com\n", "TLSv1.3 r db.example.com\n"]
         edge.proxy.configure(*documents, make_policy("db", tls=tls | {"sni": "cache.example.com"}))
         await wait_until(lambda: _is_503(service), "the certificate is for somebody else")
+
+
+def _ingress(name: str, host: str, **spec: Any) -> Manifest:
+    backend = {"service": {"name": "backend", "port": {"number": 80}}}
+    rule = {"host": host, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}
+    kind = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress"}
+    return {**kind, "metadata": {"name": name}, "spec": {"rules": [rule], **spec}}
 
 
 async def _is_503(service: SocketAddress) -> bool:

@@ -32,10 +32,10 @@ class BackendRow(Row, frozen=True, kw_only=True):
 class RouteRow(Row, frozen=True, kw_only=True):
     """One rule at one parent.
 
-    `parent` is a Service's port (``Service/shop/cart:http``), a Gateway's listener (``Gateway/shop/edge/web``) or
-    ``Ingress``; `service` is the Service's name, or the parent's without the namespace as listeners have it.
-    `hostnames` empty is any host: they are the rule's own, or its Gateway listener's. `matches`, `filters` and
-    `limits` are in words. `requests` are the rule's, those included that no backend got.
+    `parent` is a Service's port (``Service/shop/cart:http``), a Gateway's listener (``Gateway/shop/edge/web``),
+    ``Ingress``, or ``Ingress:host`` with TLS; `service` is the Service's name, or the parent's without the namespace as
+    listeners have it. `hostnames` empty is any host: they are the rule's own, or its Gateway listener's. `matches`,
+    `filters` and `limits` are in words. `requests` are the rule's, those included that no backend got.
     """
 
     namespace: str
@@ -66,14 +66,14 @@ def parent_of(table: RouteTable, virtual_host: VirtualHost) -> tuple[str, str]:
     """(the parent, its owner's name as in `Owner.service`).
 
     A Service port's table has one virtual host of its own name; others are named ``namespace/gateway/listener``, and
-    that of Ingresses ``Ingress``.
+    those of Ingresses ``Ingress`` or, with TLS, ``Ingress:host``.
     """
     name = virtual_host.name
     if name == table.name:
         return f"Service/{name}", name.partition("/")[2].rpartition(":")[0]
     _, slash, rest = name.partition("/")
     if not slash:
-        return name, name
+        return name, name.partition(":")[0]
     return f"Gateway/{name}", f"Gateway/{rest.rpartition('/')[0]}"
 
 

@@ -15,6 +15,7 @@ from meshproxy.resources.ingress import (
     IngressBackend,
     IngressRule,
     IngressServiceBackend,
+    IngressTLS,
     PathType,
 )
 
@@ -41,8 +42,7 @@ def check(ingress: Ingress) -> Iterator[Finding]:
     for index, rule in enumerate(spec.rules):
         yield from _check_rule(f"spec.rules[{index}]", rule)
     for index, tls in enumerate(spec.tls):
-        for number, host in enumerate(tls.hosts):
-            yield from finding(f"spec.tls[{index}].hosts[{number}]", http_values.hostname(host))
+        yield from _check_tls(f"spec.tls[{index}]", tls)
 
 
 def _check_annotations(annotations: dict[str, str]) -> Iterator[Finding]:
@@ -62,6 +62,13 @@ def _check_rule(field: str, rule: IngressRule) -> Iterator[Finding]:
     yield from too_many(f"{field}.http.paths", rule.http.paths, MAX_PATHS)
     for index, path in enumerate(rule.http.paths):
         yield from _check_path(f"{field}.http.paths[{index}]", path)
+
+
+def _check_tls(field: str, tls: IngressTLS) -> Iterator[Finding]:
+    for number, host in enumerate(tls.hosts):
+        yield from finding(f"{field}.hosts[{number}]", http_values.hostname(host))
+    if tls.secret_name is not None:
+        yield from finding(f"{field}.secretName", values.dns_subdomain(tls.secret_name))
 
 
 def _check_path(field: str, path: HTTPIngressPath) -> Iterator[Finding]:

@@ -13,13 +13,14 @@ from meshproxy.loader.rules import (
     http_policy,
     identity,
     inbound,
+    policy_tls,
     registration,
     sources,
     telemetry,
     values,
 )
 from meshproxy.loader.rules.values import finding
-from meshproxy.resources.proxy import Admin, ProxySpec
+from meshproxy.resources.proxy import Admin, IngressListener, ProxySpec
 
 MAX_WORKERS = 256
 BUFFER_SIZES = (4 * 1024, 4 * 1024 * 1024)
@@ -29,7 +30,7 @@ def check(spec: ProxySpec) -> Iterator[Finding]:
     if isinstance(spec.workers, int):
         yield from finding("spec.workers", values.in_range(spec.workers, 1, MAX_WORKERS))
     yield from _check_admin(spec.admin)
-    yield from finding("spec.ingress.address", values.socket_address(spec.ingress.address))
+    yield from _check_ingress(spec.ingress, "spec.ingress")
     yield from finding("spec.serviceCIDR", _network_problem(spec.service_cidr, 4))
     if spec.service_cidr6 is not None:
         yield from finding("spec.serviceCIDR6", _network_problem(spec.service_cidr6, 6))
@@ -58,6 +59,16 @@ def _network_problem(cidr: str, version: int) -> str | None:
     if parsed is not None and parsed.num_addresses < 2:
         return f"{cidr} has no room for a second Service; write a larger network"
     return problem
+
+
+def _check_ingress(ingress: IngressListener, field: str) -> Iterator[Finding]:
+    yield from finding(f"{field}.address", values.socket_address(ingress.address))
+    yield from finding(f"{field}.tlsAddress", values.socket_address(ingress.tls_address))
+    if ingress.address == ingress.tls_address:
+        message = f"{ingress.address} is the address for plain HTTP already; TLS needs a port of its own"
+        yield Finding(field=f"{field}.tlsAddress", message=message)
+    if ingress.default_certificate is not None:
+        yield from policy_tls.check_certificate(ingress.default_certificate, f"{field}.defaultCertificate")
 
 
 def _check_admin(admin: Admin) -> Iterator[Finding]:
