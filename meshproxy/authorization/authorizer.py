@@ -31,12 +31,13 @@ _ALLOWED = Verdict(True)
 class Authorizer:
     """Decides by one `Authorization`. `fill` it before the first call."""
 
-    __slots__ = ("_allow", "_audit", "_deny", "_intentions", "config")
+    __slots__ = ("_allow", "_audit", "_deny", "_has_rules", "_intentions", "config")
 
     def __init__(self, config: Authorization) -> None:
         self.config = config
         self._deny, self._allow, self._audit = RuleSet(), RuleSet(), RuleSet()
         self._intentions = IntentionSet()
+        self._has_rules = bool(config.deny or config.allow or config.audit or config.restricted)
 
     def fill(self, *, http: bool) -> Iterator[None]:
         """Take in the rules, in steps: for requests, or for connections without any.
@@ -56,11 +57,14 @@ class Authorizer:
 
     def of_request(self, caller: Caller, request: Request) -> Verdict:
         """The verdict on a request, whose path is in its normal form (`routing.paths.normalize_path`)."""
+        refusal = self._intentions.refusal_of_request(caller, request)
+        if not self._has_rules:
+            return self._verdict(refusal, "")
         method, host, path = (each.decode("latin-1") for each in (request.method, request.host, request.path))
         asked = Asked(request, method, host, (path,))
         decoded = decoded_path(request.path).decode("latin-1")
         widely = asked if decoded == path else Asked(request, method, host, (path, decoded))
-        denied = self._intentions.refusal_of_request(caller, request) or _policy(self._deny.find(caller, widely))
+        denied = refusal or _policy(self._deny.find(caller, widely))
         if not denied and self.config.restricted and self._allow.find(caller, asked) is None:
             denied = NO_POLICY
         return self._verdict(denied, _policy(self._audit.find(caller, widely)))

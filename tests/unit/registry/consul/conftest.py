@@ -17,10 +17,21 @@ from meshproxy.resources.update import Source
 from tests.support.consul import ConsulServer
 from tests.support.sources import Heard
 
+MASTER = "00000000-0000-0000-0000-000000000001"
+"""The token that may do everything, where there are ACLs."""
+
 
 @pytest.fixture(scope="session")
 def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConsulServer]:
     with ConsulServer(tmp_path_factory.mktemp("consul")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def acl_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConsulServer]:
+    """An agent that denies what no token allows."""
+    acl = {"enabled": True, "default_policy": "deny", "tokens": {"master": MASTER, "agent": MASTER}}
+    with ConsulServer(tmp_path_factory.mktemp("consul"), acl=acl) as server:
         yield server
 
 

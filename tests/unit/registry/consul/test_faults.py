@@ -18,7 +18,6 @@ from tests.support.fake_consul import SERVICES, FakeConsul, Reply, instances
 from tests.unit.registry.consul.conftest import Follow
 
 RULES = 'node_prefix "" { policy = "read" } service_prefix "" { policy = "read" }'
-MASTER = "00000000-0000-0000-0000-000000000001"
 
 
 @pytest.fixture
@@ -139,23 +138,21 @@ async def test_what_enterprise_and_other_datacenters_need_is_asked_for(fake: Fak
 # -- a real agent ------------------------------------------------------------------------
 
 
-async def test_acl_denied_then_given(tmp_path: Path, follow: Follow) -> None:
-    acl = {"enabled": True, "default_policy": "deny", "tokens": {"master": MASTER, "agent": MASTER}}
+async def test_acl_denied_then_given(tmp_path: Path, acl_server: ConsulServer, follow: Follow) -> None:
     token = tmp_path / "token"
-    with ConsulServer(tmp_path / "agent", acl=acl) as server:
-        server.register("web")
-        token.write_text("00000000-0000-0000-0000-00000000dead")
-        heard = follow(address=server.address, token_file=str(token))
-        update = await heard.until(lambda update: update.problem)
-        assert "denies it: ACL not found; tokenFile must hold a token" in update.problem
-        policy = server.put("/v1/acl/policy", {"Name": "read", "Rules": RULES})
-        given = server.put("/v1/acl/token", {"Policies": [{"ID": policy["ID"]}]})
-        token.write_text(given["SecretID"] + "\n")
-        await heard.until_workloads("web.node-1")
-        token.unlink()
-        server.check("web", "fail")
-        update = await heard.until(lambda update: update.problem)
-        assert str(token) in update.problem
+    acl_server.register("web")
+    token.write_text("00000000-0000-0000-0000-00000000dead")
+    heard = follow(address=acl_server.address, token_file=str(token))
+    update = await heard.until(lambda update: update.problem)
+    assert "denies it: ACL not found; tokenFile must hold a token" in update.problem
+    policy = acl_server.put("/v1/acl/policy", {"Name": "read", "Rules": RULES})
+    given = acl_server.put("/v1/acl/token", {"Policies": [{"ID": policy["ID"]}]})
+    token.write_text(given["SecretID"] + "\n")
+    await heard.until_workloads("web.node-1")
+    token.unlink()
+    acl_server.check("web", "fail")
+    update = await heard.until(lambda update: update.problem)
+    assert str(token) in update.problem
 
 
 async def test_a_unix_socket(tmp_path: Path, follow: Follow) -> None:

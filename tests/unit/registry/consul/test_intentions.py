@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,11 +20,9 @@ from tests.support.consul import ConsulServer
 from tests.support.fake_consul import FakeConsul, Reply
 from tests.support.intentions import entry, permission
 from tests.support.sources import Heard
-from tests.unit.registry.consul.conftest import Listen
+from tests.unit.registry.consul.conftest import MASTER, Listen
 
 FollowIntentions = Callable[..., Heard]
-Said = dict[str, Any]
-MASTER = "00000000-0000-0000-0000-000000000001"
 
 
 @pytest.fixture
@@ -96,20 +93,18 @@ async def test_an_agents_intentions_are_followed(consul: ConsulServer, follow_in
     await heard.until(lambda update: said(update) == {"web": ["allow"], "admin": ["allow"]})
 
 
-async def test_the_default_is_that_of_acls(tmp_path: Path, follow_intentions: FollowIntentions) -> None:
-    acl = {"enabled": True, "default_policy": "deny", "tokens": {"master": MASTER, "agent": MASTER}}
-    with ConsulServer(tmp_path / "agent", acl=acl) as server:
-        refused = follow_intentions(server.address)
-        update = await refused.until(lambda update: update.problem)
-        assert "tokenFile must hold a token with the rights for this" in update.problem
-        assert update.resources is None
-        rules = 'service "web" { policy = "write" }'
-        policy = server.put("/v1/acl/policy", {"Name": "web", "Rules": rules})
-        token = server.put("/v1/acl/token", {"Policies": [{"ID": policy["ID"]}]})["SecretID"]
-        heard = follow_intentions(server.address, token=token)
-        await heard.until(lambda update: said(update) == {"web": ["deny"]})
-        intend(server, "cart", "web", "allow")
-        await heard.until(lambda update: said(update) == {"web": ["deny", "cart => web allow"]})
+async def test_the_default_is_that_of_acls(acl_server: ConsulServer, follow_intentions: FollowIntentions) -> None:
+    refused = follow_intentions(acl_server.address)
+    update = await refused.until(lambda update: update.problem)
+    assert "tokenFile must hold a token with the rights for this" in update.problem
+    assert update.resources is None
+    rules = 'service "web" { policy = "write" }'
+    policy = acl_server.put("/v1/acl/policy", {"Name": "web", "Rules": rules})
+    token = acl_server.put("/v1/acl/token", {"Policies": [{"ID": policy["ID"]}]})["SecretID"]
+    heard = follow_intentions(acl_server.address, token=token)
+    await heard.until(lambda update: said(update) == {"web": ["deny"]})
+    intend(acl_server, "cart", "web", "allow")
+    await heard.until(lambda update: said(update) == {"web": ["deny", "cart => web allow"]})
 
 
 # -- one that is none --------------------------------------------------------------------
