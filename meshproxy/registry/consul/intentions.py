@@ -27,8 +27,12 @@ from meshproxy.resources.update import SourceUpdate
 LIST = "/v1/connect/intentions"
 MATCH = "/v1/connect/intentions/match"
 AUTHORIZE = "/v1/agent/connect/authorize"
-STRANGER = "spiffe://meshproxy.consul/ns/default/dc/dc1/svc/meshproxy-asks-for-the-default"
-"""A service that nobody has. Consul looks at its name only."""
+NOBODY = "meshproxy-asks-for-the-default"
+"""A service that there is not, nor an intention about it."""
+STRANGER = f"spiffe://meshproxy.consul/ns/default/dc/dc1/svc/{NOBODY}"
+"""Its certificate's URI, of which Consul looks at the name only."""
+NONE = f'SourceName == "{NOBODY}"'
+"""A filter: of the list nothing is wanted but its index."""
 
 Matches = dict[str, tuple[IntentionEntry, ...] | None]
 Found = tuple[ServiceIntentions, tuple[Finding, ...]]
@@ -67,10 +71,8 @@ class IntentionsSource:
         return new_index, tuple([await self._find(each) for each in self._spec.destinations])
 
     async def _changed(self, index: int, wait: str) -> int:
-        """Wait until any intention has changed, though only those for the destinations are shown."""
-        named = " or ".join(f'DestinationName == "{each}"' for each in self._spec.destinations)
-        params = [("index", str(index)), ("wait", wait)] if index else []
-        params.append(("filter", named))
+        """Wait until any intention has changed, since `index` if there is one."""
+        params = [("index", str(index)), ("wait", wait), ("filter", NONE)] if index else [("filter", NONE)]
         new_index, _ = await self._agent.query(
             lambda consul: consul.http.get(CB.json(index=True), LIST, params), tuple[dict[str, object], ...]
         )
