@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,11 @@ import pytest
 
 from tests.integration.programs import output_of, require
 from tests.integration.proxy_process import ProxyProcess
+
+_PREFIX = "meshproxy-test-"
+_NAMESPACES = Path("/run/netns")
+_ETC = Path("/etc/netns")
+"""What ``/etc`` has for one namespace only (ip-netns(8))."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,7 @@ class NodeProxy(ProxyProcess):
 @contextmanager
 def resolv_conf(node: Node, text: str) -> Iterator[None]:
     """What programs of the node find as ``/etc/resolv.conf`` (ip-netns(8)) while the body runs."""
-    directory = Path("/etc/netns") / node.namespace
+    directory = _ETC / node.namespace
     directory.mkdir(parents=True)
     try:
         (directory / "resolv.conf").write_text(text)
@@ -66,28 +72,57 @@ def resolv_conf(node: Node, text: str) -> Iterator[None]:
 async def two_nodes() -> AsyncIterator[tuple[Node, Node]]:
     """Two nodes that reach each other (in 198.18.0.0/15, RFC 2544's for tests); skips without rights."""
     require("ip", "curl")
+    _clear_leftovers()
+    nodes = tuple(
+        Node(f"node-{letter}", namespace_of(os.getpid(), letter), f"198.18.0.{number}")
+        for number, letter in enumerate("ab", start=1)
+    )
+    try:
+        for node in nodes:
+            await add_namespace(node.namespace)
+        await _join(nodes)
+        yield nodes[0], nodes[1]
+    finally:
+        for node in nodes:
+            delete_namespace(node.namespace)
+
+
+def namespace_of(pid: int, letter: str) -> str:
+    """What a process of tests calls its namespace: one that was killed left it, which its name tells."""
+    return f"{_PREFIX}{pid}-{letter}"
+
+
+async def add_namespace(namespace: str) -> None:
+    """Skips the test without rights."""
     if os.geteuid() != 0:
         pytest.skip("network namespaces need root")
-    unique = f"mp{os.getpid() % 100_000}"
-    nodes = (Node("node-a", f"{unique}a", "198.18.0.1"), Node("node-b", f"{unique}b", "198.18.0.2"))
     try:
-        try:
-            for node in nodes:
-                await output_of("ip", "netns", "add", node.namespace)
-        except AssertionError as error:
-            pytest.skip(f"no network namespace can be made here: {error}")
-        await _join(nodes)
-        yield nodes
-    finally:
-        _delete(nodes)
+        await output_of("ip", "netns", "add", namespace)
+    except AssertionError as error:
+        pytest.skip(f"no network namespace can be made here: {error}")
 
 
-def _delete(nodes: tuple[Node, Node]) -> None:
-    for node in nodes:
-        subprocess.run(("ip", "netns", "del", node.namespace), capture_output=True, check=False)
+def delete_namespace(namespace: str) -> None:
+    subprocess.run(("ip", "netns", "del", namespace), capture_output=True, check=False)
 
 
-async def _join(nodes: tuple[Node, Node]) -> None:
+def _clear_leftovers() -> None:
+    """Delete the namespaces whose owners are dead, with all that still runs there."""
+    for namespace in (each.name for each in _NAMESPACES.glob(f"{_PREFIX}*")):
+        owner = namespace.removeprefix(_PREFIX).partition("-")[0]
+        if Path(f"/proc/{owner}").exists():
+            continue
+        listed = subprocess.run(("ip", "netns", "pids", namespace), capture_output=True, text=True, check=False)
+        for pid in map(int, listed.stdout.split()):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        delete_namespace(namespace)
+        shutil.rmtree(_ETC / namespace, ignore_errors=True)
+
+
+async def _join(nodes: Sequence[Node]) -> None:
     first, second = nodes
     ends = ("veth0", "netns", first.namespace, "type", "veth", "peer", "name", "veth0", "netns", second.namespace)
     await output_of("ip", "link", "add", *ends)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -13,8 +16,15 @@ import pytest
 from meshproxy.base.addresses import SocketAddress
 from tests.integration.conditions import wait_until
 from tests.integration.manifests import make_service, make_workload
-from tests.integration.network_namespace import Node, NodeProxy, two_nodes
-from tests.integration.programs import nginx, require, running
+from tests.integration.network_namespace import (
+    Node,
+    NodeProxy,
+    add_namespace,
+    delete_namespace,
+    namespace_of,
+    two_nodes,
+)
+from tests.integration.programs import nginx, output_of, require, running
 
 SERVICE = SocketAddress("127.96.0.10", 80)
 PORT = 8080
@@ -80,6 +90,36 @@ async def test_same_node_is_preferred_and_left_when_it_fails(nodes: tuple[NodePr
 
 async def _only(proxy: NodeProxy, name: str) -> bool:
     return set(await _answers(proxy, 3)) == {name}
+
+
+async def test_what_a_killed_run_left_is_cleared_and_what_a_living_one_has_is_not() -> None:
+    require("ip")
+    owner = await asyncio.create_subprocess_exec("sleep", "1000")
+    left, owned = namespace_of(owner.pid, "x"), namespace_of(os.getppid(), "x")
+    try:
+        for namespace in (left, owned):
+            await add_namespace(namespace)
+        forgotten = await asyncio.create_subprocess_exec("ip", "netns", "exec", left, "sleep", "1000")
+        await wait_until(lambda: output_of("ip", "netns", "pids", left), "something runs there")
+        await _kill(owner)
+        async with two_nodes():
+            await wait_until(lambda: _is_gone(left), "the dead one's is deleted")  # other tests do it as well
+            assert not await _is_gone(owned)
+        assert await forgotten.wait() == -signal.SIGKILL
+    finally:
+        await _kill(owner)
+        for namespace in (left, owned):
+            delete_namespace(namespace)
+
+
+async def _kill(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.kill()
+        await process.wait()
+
+
+async def _is_gone(namespace: str) -> bool:
+    return namespace not in await output_of("ip", "netns", "list")
 
 
 async def test_the_issue_input_runs_as_it_is_written(nodes: tuple[NodeProxy, NodeProxy], tmp_path: Path) -> None:
