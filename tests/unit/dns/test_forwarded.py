@@ -8,7 +8,7 @@ import dns.flags
 import dns.message
 import dns.rcode
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from meshproxy.dns.forwarded import Forwarded, MalformedAnswer, is_answer_to, read_answer
@@ -16,10 +16,13 @@ from tests.support.dns import lines, make_query, rrset_of
 
 QUESTION = b"\7example\3com\0\0\1\0\1"
 UPSTREAM = "192.0.2.53:53"
+ID = 1234
+"""Of every question here: messages name the cases, which must be the same in each run."""
 
 
 def make_answer(*answers: str, rcode: str = "NOERROR", authority: tuple[str, ...] = (), **options: Any) -> bytes:
-    message = dns.message.make_response(dns.message.make_query("example.com", "A"), recursion_available=True)
+    query = dns.message.make_query("example.com", "A", id=ID)
+    message = dns.message.make_response(query, recursion_available=True)
     message.set_rcode(dns.rcode.from_text(rcode))
     message.answer = [rrset_of(each) for each in answers]
     message.authority = [rrset_of(each) for each in authority]
@@ -157,11 +160,11 @@ def test_malformed_answers(wire: bytes, what: str) -> None:
     ],
 )
 def test_whether_it_answers_our_question(changed: bytes, expected: bool) -> None:
-    assert is_answer_to(changed, int.from_bytes(PLAIN[:2], "big"), QUESTION) is expected
+    assert is_answer_to(changed, ID, QUESTION) is expected
 
 
 def test_the_id_must_be_ours() -> None:
-    assert not is_answer_to(PLAIN, int.from_bytes(PLAIN[:2], "big") ^ 1, QUESTION)
+    assert not is_answer_to(PLAIN, ID ^ 1, QUESTION)
 
 
 SEEDS = (
@@ -178,6 +181,7 @@ SEEDS = (
     tail=st.binary(max_size=30),
     cut=st.integers(0, 110),
 )
+@example(seed=SEEDS[2], changes={45: 0}, tail=b"", cut=0)
 def test_any_bytes_give_an_answer_or_an_error(seed: bytes, changes: dict[int, int], tail: bytes, cut: int) -> None:
     wire = bytes(changes.get(index, byte) for index, byte in enumerate(seed))[: cut or None] + tail
     if not is_answer_to(wire, int.from_bytes(wire[:2], "big"), QUESTION):
@@ -188,4 +192,6 @@ def test_any_bytes_give_an_answer_or_an_error(seed: bytes, changes: dict[int, in
     except MalformedAnswer:
         return
     assert 0 <= answer.ttl <= 86400
-    assert dns.message.from_wire(answer.render(make_query("example.com", edns=0), 200.0)).question
+    # What follows may be readable no longer: a name in a record's data may lead to what is patched, such as the id.
+    sent = answer.render(make_query("example.com", edns=0), 200.0)
+    assert dns.message.from_wire(sent, question_only=True).question

@@ -73,7 +73,7 @@ def test_a_question_with_options_does_not_come_again() -> None:
         (header(0x7800), "NOTIMP"),
         (header() + b"\3web\0\0\xfc\0\1", "REFUSED"),  # AXFR
         (header() + b"\3web\0\0\1\0\3", "REFUSED"),  # CHAOS
-        (make_wire("web", edns=1), "BADVERS"),
+        (header(0x0100, 1, 0, 0, 1) + QUESTION + b"\0\0\x29\x04\xd0\0\1\0\0\0\0", "BADVERS"),  # EDNS 1
     ],
 )
 def test_refusals(wire: bytes, rcode: str) -> None:
