@@ -45,10 +45,10 @@ def _run(options: argparse.Namespace) -> Results:
             idle = tuple(_idle(options, proxies))
             samples = tuple(
                 in_rounds(
-                    options.rounds,
+                    options,
                     loads,
                     lambda _: proxies,
-                    lambda load, proxy: measure(load, proxy, directory, options.seconds),
+                    lambda load, proxy, seconds: measure(load, proxy, directory, seconds),
                 )
             )
             reload = _reload(options, proxies, directory)

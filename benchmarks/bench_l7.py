@@ -41,10 +41,10 @@ def _run(options: argparse.Namespace) -> L7Results:
             rest = {proxy.name: proxy.program.pss() for proxy in proxies}
             samples = tuple(
                 in_rounds(
-                    options.rounds,
+                    options,
                     loads,
                     lambda _: proxies,
-                    lambda load, proxy: measure(load, proxy, directory, options.seconds),
+                    lambda load, proxy, seconds: measure(load, proxy, directory, seconds),
                 )
             )
             latency = tuple(_latency_rounds(options, proxies, backends[0], directory))

@@ -133,14 +133,7 @@ def _run(options: argparse.Namespace) -> TLSResults:
     wanted = [load for load in LOADS if load.scenario in options.scenarios]
     with tempfile.TemporaryDirectory(prefix="meshproxy-bench-") as name, ExitStack() as stack:
         stage = _Stage(options, wanted, Path(name), stack)
-        samples = tuple(
-            in_rounds(
-                options.rounds,
-                wanted,
-                lambda load: stage.proxies[load.mutual],
-                lambda load, proxy: stage.measure(load, proxy, options.seconds),
-            )
-        )
+        samples = tuple(in_rounds(options, wanted, lambda load: stage.proxies[load.mutual], stage.measure))
     return TLSResults(
         machine=machine_of(options.peers),
         seconds=options.seconds,

@@ -15,6 +15,10 @@ SHORT_CONNECTIONS = 16
 WARM_UP_CONNECTIONS = 200
 
 
+class NothingAnswered(RuntimeError):
+    """A measurement that ended before the first answer."""
+
+
 @dataclass(frozen=True)
 class Sample:
     """One measurement: `rate` in units a second, `cpu_us` of the proxy a unit, `p99_ms` of the client's latency.
@@ -73,10 +77,13 @@ def measure(load: Load, proxy: Proxy, directory: Path, seconds: float) -> Sample
 def make_sample(
     scenario: str, proxy: str, result: LoadResult, spent: float, *, scale: float = 1.0, memory: int = 0
 ) -> Sample:
-    """Divide the seconds of CPU that `proxy` spent by the units, `scale` a request, that it answered."""
+    """Divide the seconds of CPU that `proxy` spent by the units, `scale` a request, that it answered.
+
+    Raises `NothingAnswered` where there are none.
+    """
     units = result.requests * scale
     if not units:
-        raise RuntimeError(f"{proxy} answered nothing in scenario {scenario}")
+        raise NothingAnswered(f"{proxy} answered nothing in scenario {scenario} within {result.seconds:g} s")
     return Sample(
         scenario=scenario,
         proxy=proxy,

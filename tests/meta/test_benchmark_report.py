@@ -8,7 +8,8 @@ import pytest
 
 from benchmarks.report import Machine, Results, cpu_ratio, text_report, write_docs
 from benchmarks.report_l7 import L7Results, latency_rows
-from benchmarks.scenarios import IdleSample, Sample
+from benchmarks.running import until_answered
+from benchmarks.scenarios import IdleSample, NothingAnswered, Sample
 from benchmarks.scenarios_l7 import LatencySample
 
 MACHINE = Machine(cpu="a CPU", kernel="6.1", python="3.11", versions={"haproxy": "2.6"})
@@ -48,6 +49,23 @@ def test_the_report_names_what_is_missing() -> None:
     assert "left out: envoy" in text
     assert "3.0 kB" in text
     assert "0.50" in text
+
+
+def test_a_measurement_without_an_answer_is_repeated_for_longer() -> None:
+    tried: list[float] = []
+
+    def measure(seconds: float) -> Sample:
+        tried.append(seconds)
+        if seconds < needed:
+            raise NothingAnswered("silence")
+        return make_sample("meshproxy", 10)
+
+    needed = 3.0
+    assert until_answered(measure, 1.0).cpu_us == 10
+    needed = 100.0
+    with pytest.raises(NothingAnswered):
+        until_answered(measure, 1.0)
+    assert tried == [1.0, 3.0, 1.0, 3.0, 9.0]
 
 
 def test_documents_keep_what_is_around_the_results(tmp_path: Path) -> None:
