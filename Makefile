@@ -7,12 +7,14 @@ BENCH_INSTALLED := .venv/.installed-bench
 export MESHPROXY_COMPILE := 0
 # Passed on to pytest (make test ARGS="-k reload") or to the benchmark (make bench ARGS=--quick).
 ARGS ?=
+# Several processes share the tests, see tests/conftest.py; ARGS=-n0 for one only, which tells of each file.
+SHARED := $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo test test-compiled compiled pure lint reference dist bench clean
 
 help:
 	@echo "make demo   three small servers behind one Service, and a live dashboard"
-	@echo "make test   every test"
+	@echo "make test   every test; ARGS='-k reload' for some of them, ARGS=-n0 for all in one process"
 	@echo "make compiled       build the data plane's hot modules in place with mypyc (needs a C compiler; a minute or two)"
 	@echo "make test-compiled  the data plane's tests against that build"
 	@echo "make pure           back to the Python source"
@@ -26,14 +28,14 @@ demo: $(INSTALLED)
 	$(BIN)/meshproxy demo $(ARGS)
 
 test: $(INSTALLED) pure
-	$(BIN)/pytest $(ARGS)
+	$(SHARED) $(ARGS)
 
 compiled: $(INSTALLED)
 	MESHPROXY_COMPILE=1 $(BIN)/python setup.py --quiet build_ext --inplace
 	@$(BIN)/python -c 'from meshproxy.dataplane.http import exchange; print("compiled:", exchange.__file__)'
 
 test-compiled: compiled
-	$(BIN)/pytest tests/unit/dataplane tests/unit/balancing tests/unit/routing tests/unit/protocols/http1 tests/unit/base/test_build.py $(ARGS)
+	$(SHARED) tests/unit/dataplane tests/unit/balancing tests/unit/routing tests/unit/protocols/http1 tests/unit/base/test_build.py $(ARGS)
 	@$(MAKE) --no-print-directory pure
 
 pure:

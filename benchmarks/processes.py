@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import random
 import resource
 import signal
 import socket
@@ -16,6 +18,7 @@ from pathlib import Path
 _TICK = os.sysconf("SC_CLK_TCK")
 START_TIMEOUT = 20.0
 STOP_TIMEOUT = 10.0
+_PORTS = itertools.cycle(random.SystemRandom().sample(range(20_000, 30_000), 10_000))
 
 
 class Program:
@@ -122,12 +125,20 @@ def raise_descriptor_limit(wanted: int) -> int:
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
-def free_port(host: str = "127.0.0.1") -> int:
-    """A TCP port of `host` that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_port(host: str = "127.0.0.1", kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    """A port of `host` that nobody has, another one each time.
+
+    Not one of those that clients are given (Linux' ``ip_local_port_range``, from 32768 on), nor a NodePort: nobody
+    takes it before it is used, nor while a program that had it is restarted.
+    """
+    for port in itertools.islice(_PORTS, 100):
+        with socket.socket(socket.AF_INET, kind) as probe:
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError(f"no port of {host} is free")
 
 
 def pss_of(pid: int) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.processes import free_port
 from meshproxy.base.addresses import SocketAddress
 from tests.integration.backends import Backend
 from tests.integration.clients import shares
@@ -32,7 +33,8 @@ def _register(consul: ConsulServer, backend: Backend, **fields: Any) -> None:
 
 
 def _configure(proxy: ProxyProcess, consul: ConsulServer, **spec: Any) -> None:
-    source = {"address": consul.address, "import": {"services": "all", "port": 8080}}
+    """Its address is that of every Service called web: its port is this test's own."""
+    source = {"address": consul.address, "import": {"services": "all", "port": free_port()}}
     proxy.configure(sources=[{"consul": source, "emptyConfirmation": "1h"}], **spec)
 
 
@@ -40,7 +42,7 @@ async def _service(proxy: ProxyProcess) -> SocketAddress:
     """Where `web` is, once it is there."""
     await wait_until(lambda: proxy.get("/api/v1/services?name=web"), "web is a Service")
     (row,) = await proxy.get("/api/v1/services?name=web")
-    return SocketAddress(row["clusterIPs"][0], 8080)
+    return SocketAddress(row["clusterIPs"][0], row["ports"][0]["port"])
 
 
 async def _endpoints(proxy: ProxyProcess) -> set[str]:

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterable, Mapping
@@ -17,8 +16,11 @@ from typing import Any, Self
 
 import pytest
 
+from benchmarks.processes import free_port
+
 START_WITHIN = 30.0
 HOST = "127.0.0.1"
+NO_PORTS = {"serf_wan": -1, "dns": -1, "grpc": -1}
 
 
 def consul_binary() -> str:
@@ -27,18 +29,6 @@ def consul_binary() -> str:
     if found is None:
         pytest.skip("no Consul agent; install consul, or set CONSUL_BIN to its path")
     return found
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind((HOST, 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
 
 
 class ConsulServer:
@@ -50,10 +40,9 @@ class ConsulServer:
     def __init__(self, directory: Path, **settings: Any) -> None:
         self._binary = consul_binary()
         self._directory = directory
-        free, server, serf_lan = free_ports(3)
-        self.port: int = settings.pop("http_port", free)
+        self.port: int = settings.pop("http_port", None) or free_port()
         self.settings: dict[str, Any] = {
-            "ports": {"http": self.port, "server": server, "serf_lan": serf_lan, "serf_wan": -1, "dns": -1, "grpc": -1},
+            "ports": {"http": self.port, "server": free_port(), "serf_lan": free_port()} | NO_PORTS,
             "bind_addr": HOST,
             "client_addr": HOST,
             "server": True,

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any
 
+from benchmarks.processes import free_port
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.dataplane.descriptors import DescriptorBudget
 from meshproxy.dataplane.engine import DataPlane
@@ -33,7 +34,8 @@ class Plane:
         self.plane = DataPlane(self.reactor, Random(1), self.failing.append)
         self.snapshot = EMPTY
         self._sockets = ListenerSockets(1)
-        self.address = ("127.0.0.1", free_port(transport))
+        kind = socket.SOCK_STREAM if transport is Transport.TCP else socket.SOCK_DGRAM
+        self.address = ("127.0.0.1", free_port(kind=kind))
 
     def apply(self, *endpoints: Endpoint, listener: dict[str, Any] | None = None, **cluster: Any) -> None:
         """Serve exactly this."""
@@ -111,14 +113,6 @@ async def wait_until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(DEADLINE):
         while not condition():
             await asyncio.sleep(0.001)
-
-
-def free_port(transport: Transport = Transport.TCP) -> int:
-    kind = socket.SOCK_STREAM if transport is Transport.TCP else socket.SOCK_DGRAM
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

@@ -12,6 +12,7 @@ import dns.flags
 import dns.message
 import dns.rcode
 
+from benchmarks.processes import free_port
 from meshproxy.base.addresses import SocketAddress
 from tests.support.dns import rrset_of
 
@@ -113,6 +114,4 @@ async def upstream(answer: Answer, host: str = "127.0.0.1") -> AsyncIterator[Fak
 
 def closed_port() -> SocketAddress:
     """An address that nobody listens on."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return SocketAddress(*probe.getsockname())
+    return SocketAddress("127.0.0.1", free_port(kind=socket.SOCK_DGRAM))

@@ -13,6 +13,7 @@ import dns.message
 import pytest
 from click.testing import CliRunner
 
+from benchmarks.processes import free_port
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.cli import machine_checks
 from meshproxy.cli.main import main
@@ -30,13 +31,6 @@ def taken() -> Iterator[int]:
     """A port that somebody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def doctor(*arguments: str) -> tuple[int, dict[str, list[dict[str, Any]]]]:

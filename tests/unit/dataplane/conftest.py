@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import uvloop
 
+from benchmarks.processes import free_port
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.snapshot.model import Endpoint, Transport
 from tests.support.datagrams import Datagrams, MakeClient, MakeServer, Server
-from tests.support.dataplane import Backend, Handler, MakeBackend, Plane, echo, free_port
+from tests.support.dataplane import Backend, Handler, MakeBackend, Plane, echo
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:

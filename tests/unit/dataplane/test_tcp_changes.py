@@ -7,9 +7,10 @@ import asyncio
 import msgspec
 import pytest
 
+from benchmarks.processes import free_port
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.snapshot.model import Algorithm, Endpoint, ListenerRole
-from tests.support.dataplane import MakeBackend, Plane, exchange, free_port, wait_until
+from tests.support.dataplane import MakeBackend, Plane, exchange, wait_until
 
 
 async def test_a_removed_endpoint_gets_no_new_connection_and_keeps_the_old_ones(

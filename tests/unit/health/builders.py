@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Mapping
 from typing import Any
 
+from benchmarks.processes import free_port
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.snapshot.model import Assignment, Cluster, Endpoint, HealthCheck, OutlierDetection, Snapshot
 
@@ -47,6 +47,4 @@ def make_snapshot(clusters: Mapping[Cluster, tuple[SocketAddress, ...]]) -> Snap
 
 def closed_address() -> SocketAddress:
     """An address that refuses connections."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        return SocketAddress(*bound.getsockname())
+    return SocketAddress("127.0.0.1", free_port())

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from benchmarks.processes import free_port
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.bind_errors import explain_bind_error
 from meshproxy.runtime.listener_sockets import ListenerSockets
@@ -19,11 +20,8 @@ def make_listener(name: str, host: str, port: int, transport: Transport = Transp
 
 
 @pytest.fixture
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def port() -> int:
+    return free_port()
 
 
 @pytest.fixture(params=[1, 3])
@@ -33,26 +31,24 @@ def sockets(request: pytest.FixtureRequest) -> Iterator[ListenerSockets]:
     made.close()
 
 
-def test_a_bound_listener_takes_connections(sockets: ListenerSockets, free_port: int) -> None:
-    sockets.bind([make_listener("a", "127.0.0.1", free_port)])
+def test_a_bound_listener_takes_connections(sockets: ListenerSockets, port: int) -> None:
+    sockets.bind([make_listener("a", "127.0.0.1", port)])
     assert sockets.is_bound("a")
     assert not sockets.problems
-    socket.create_connection(("127.0.0.1", free_port), timeout=5).close()
+    socket.create_connection(("127.0.0.1", port), timeout=5).close()
 
 
-def test_tcp_and_udp_share_a_port(sockets: ListenerSockets, free_port: int) -> None:
-    sockets.bind(
-        [make_listener("t", "127.0.0.1", free_port), make_listener("u", "127.0.0.1", free_port, Transport.UDP)]
-    )
+def test_tcp_and_udp_share_a_port(sockets: ListenerSockets, port: int) -> None:
+    sockets.bind([make_listener("t", "127.0.0.1", port), make_listener("u", "127.0.0.1", port, Transport.UDP)])
     assert not sockets.problems
 
 
-def test_a_port_in_use_is_reported_and_the_others_are_bound(sockets: ListenerSockets, free_port: int) -> None:
+def test_a_port_in_use_is_reported_and_the_others_are_bound(sockets: ListenerSockets, port: int) -> None:
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        other.bind(("127.0.0.1", free_port))
+        other.bind(("127.0.0.1", port))
         other.listen()
-        wanted = [make_listener("taken", "127.0.0.1", free_port), make_listener("free", "127.0.0.2", free_port)]
+        wanted = [make_listener("taken", "127.0.0.1", port), make_listener("free", "127.0.0.2", port)]
         sockets.bind(wanted)
         assert "in use by another program" in sockets.problems["taken"]
         assert not sockets.is_bound("taken")
@@ -62,16 +58,16 @@ def test_a_port_in_use_is_reported_and_the_others_are_bound(sockets: ListenerSoc
     assert not sockets.problems
 
 
-def test_a_removed_listener_refuses(sockets: ListenerSockets, free_port: int) -> None:
-    sockets.bind([make_listener("a", "127.0.0.1", free_port)])
+def test_a_removed_listener_refuses(sockets: ListenerSockets, port: int) -> None:
+    sockets.bind([make_listener("a", "127.0.0.1", port)])
     sockets.keep_only(())
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", free_port), timeout=5)
+        socket.create_connection(("127.0.0.1", port), timeout=5)
 
 
-def test_each_worker_has_its_own_descriptor(free_port: int) -> None:
+def test_each_worker_has_its_own_descriptor(port: int) -> None:
     sockets = ListenerSockets(2)
-    sockets.bind([make_listener("a", "127.0.0.1", free_port)])
+    sockets.bind([make_listener("a", "127.0.0.1", port)])
     assert sockets.descriptor("a", 0) != sockets.descriptor("a", 1)
     sockets.close()
 

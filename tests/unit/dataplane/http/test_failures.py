@@ -8,11 +8,11 @@ import struct
 
 import pytest
 
+from benchmarks.processes import free_port
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.snapshot.http import HTTPListener
 from meshproxy.snapshot.model import Assignment, Cluster, Endpoint, OutlierDetection
 from meshproxy.snapshot.routes import RetryCondition, RetryPolicy
-from tests.support.dataplane import free_port
 from tests.support.http import OK, HTTPPlane, Last, Received, rule
 from tests.unit.dataplane.http.conftest import MakeOrigin
 

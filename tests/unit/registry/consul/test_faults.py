@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from benchmarks.processes import free_port
 from meshproxy.registry.consul import transport, watch
 from meshproxy.resources.sources import ConsulTLS
-from tests.support.consul import ConsulServer, free_ports
+from tests.support.consul import ConsulServer
 from tests.support.fake_consul import SERVICES, FakeConsul, Reply, instances
 from tests.unit.registry.consul.conftest import Follow
 
@@ -71,7 +72,7 @@ async def test_a_fault_from_the_start_is_said_at_once(fake: FakeConsul, follow: 
 
 
 async def test_nobody_listens(follow: Follow) -> None:
-    update = await follow(address=f"http://127.0.0.1:{free_ports(1)[0]}").until(lambda update: True)
+    update = await follow(address=f"http://127.0.0.1:{free_port()}").until(lambda update: True)
     assert update.problem.endswith("cannot be asked: connection refused")
 
 
@@ -176,7 +177,7 @@ async def test_tls_with_a_client_certificate(tmp_path: Path, follow: Follow) -> 
     if shutil.which("openssl") is None:
         pytest.skip("not installed; on Debian: apt-get install openssl")
     _certificates(tmp_path)
-    (https,) = free_ports(1)
+    https = free_port()
     files: dict[str, Any] = {
         "ca_file": f"{tmp_path}/ca.pem",
         "cert_file": f"{tmp_path}/a.pem",

@@ -11,13 +11,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from benchmarks.processes import free_port
 from meshproxy.base.events import Event
 from meshproxy.loader.explain import decode_special
 from meshproxy.registry.consul import registrations as module
 from meshproxy.registry.consul.agent import ConsulAgent
 from meshproxy.registry.consul.registrations import Registrations
 from meshproxy.resources.proxy import ProxySpec
-from tests.support.consul import ConsulServer, free_ports
+from tests.support.consul import ConsulServer
 
 DEADLINE = 20
 
@@ -114,7 +115,7 @@ async def test_an_agent_that_forgets_is_told_again(tmp_path: Path, kept: Kept) -
 
 
 async def test_the_address_towards_the_agent_is_found_out(consul: ConsulServer, kept: Kept) -> None:
-    (port,) = free_ports(1)
+    port = free_port()
     check = {"tcp": {}, "ttl": "10s", "interval": "100ms", "timeout": "1s"}
     async with await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", port):
         kept.want(consul, {"name": "web", "port": port, "address": "auto", "check": check})
@@ -140,7 +141,7 @@ async def test_no_way_to_the_agent_is_a_problem_that_is_said(kept: Kept) -> None
 
 
 async def test_our_own_check_keeps_the_ttl(consul: ConsulServer, kept: Kept) -> None:
-    (port,) = free_ports(1)
+    port = free_port()
     check = {"http": {"path": "/healthz"}, "ttl": "10s", "interval": "100ms", "timeout": "1s"}
     kept.want(consul, {"name": "web", "port": port, "check": check})
     await until(lambda: kept.states()[0].health == "critical: connect refused")

@@ -1,0 +1,29 @@
+"""How ``make test`` shares the tests among processes, by pytest-xdist; a plain pytest does without it."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+
+MOST = 8
+"""Processes: beyond this the longest lot decides how long it takes."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """One more than there are CPUs, since tests wait as much as they compute."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
+    return min(len(os.sched_getaffinity(0)) + 1, MOST)
+
+
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With ``--dist loadfile`` lots are shared: files, and files that belong together."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from tests.support.lots_in_turn import LotsInTurn
+
+    return LotsInTurn(config, log)
