@@ -48,8 +48,9 @@ def stop(*_):
 signal.signal(signal.SIGTERM, stop)
 ThreadingHTTPServer.request_queue_size = 128
 ThreadingHTTPServer.daemon_threads = True
+server = ThreadingHTTPServer(("", int(os.environ.get("PORT", "8080"))), Handler)
 open("/tmp/healthy", "w").close()
-ThreadingHTTPServer(("", int(os.environ.get("PORT", "8080"))), Handler).serve_forever()
+server.serve_forever()
 """
 
 

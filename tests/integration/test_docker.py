@@ -30,6 +30,8 @@ from tests.support.docker import listed
 
 Start = Callable[[Mapping[str, Mapping[str, Any]]], Any]
 ROOT = Path(__file__).parent.parent.parent
+LISTENS = {"test": ["CMD", "test", "-e", "/tmp/healthy"], "interval": "200ms", "timeout": "2s", "retries": 1}
+"""A health check: without one a container is ready before its server listens."""
 
 
 @pytest.fixture(autouse=True)
@@ -78,12 +80,21 @@ class Mesh:
         return said
 
     async def until_answered_by(self, name: str) -> None:
-        """Until that one answers: without a check a container is ready before its server listens."""
+        """Until that one answers."""
 
         async def answers() -> bool:
             return await self.answers(1) == {name: 1}
 
         await wait_until(answers, f"{name} answers")
+
+    async def until_answered_by_all(self, count: int) -> None:
+        """Until each of `count` answers, and no request fails any more."""
+
+        async def answer() -> bool:
+            said = await self.answers(2 * count)
+            return len(said) == count and "503" not in said
+
+        await wait_until(answer, f"all {count} answer")
 
     @asynccontextmanager
     async def under_load(self, path: str = "/") -> AsyncIterator[list[str]]:
@@ -118,12 +129,15 @@ async def mesh(proxy: ProxyProcess, service: str) -> Mesh:
 
 
 async def test_labels_alone_make_a_service_with_a_canary_and_testers(mesh: Mesh, tmp_path: Path) -> None:
-    name = f"service={mesh.service}"
+    labels = {
+        "stable": (),
+        "canary": ("canary-weight=50",),
+        "beta": ("header.x-beta=yes",),
+        "shadow": ("mirror=true",),
+    }
     services = {
-        "stable": server(name, "service-port=80", says="stable"),
-        "canary": server(name, "service-port=80", "canary-weight=50", says="canary"),
-        "beta": server(name, "service-port=80", "header.x-beta=yes", says="beta"),
-        "shadow": server(name, "service-port=80", "mirror=true", says="shadow"),
+        name: server(f"service={mesh.service}", "service-port=80", *more, says=name, healthcheck=LISTENS)
+        for name, more in labels.items()
     }
     async with Compose.of(tmp_path, services) as compose:
         await compose.up("--scale", "stable=2")
@@ -147,6 +161,7 @@ async def test_scaling_and_stopping_lose_no_request(mesh: Mesh, tmp_path: Path) 
     async with Compose.of(tmp_path, {"web": server(f"service={mesh.service}")}) as compose:
         await compose.up("--scale", "web=2")
         await mesh.until_ready(2)
+        await mesh.until_answered_by_all(2)
         async with mesh.under_load() as wrong, mesh.under_load("/slow") as slow:
             await compose.up("--scale", "web=4")
             await mesh.until_ready(4)
@@ -163,8 +178,7 @@ async def _some_terminating(mesh: Mesh) -> bool:
 
 
 async def test_health_and_pauses(mesh: Mesh, tmp_path: Path) -> None:
-    health = {"test": ["CMD", "test", "-e", "/tmp/healthy"], "interval": "200ms", "timeout": "2s", "retries": 1}
-    async with Compose.of(tmp_path, {"web": server(f"service={mesh.service}", healthcheck=health)}) as compose:
+    async with Compose.of(tmp_path, {"web": server(f"service={mesh.service}", healthcheck=LISTENS)}) as compose:
         await compose.up("--scale", "web=2", "--wait")
         await mesh.until_ready(2)
         await compose("exec", "-T", "--index", "1", "web", "rm", "/tmp/healthy")
@@ -239,6 +253,7 @@ async def test_two_calls_are_enough_and_an_engine_that_goes_away_changes_nothing
             await proxy.start()
             await compose.up("--scale", "web=2")
             await mesh.until_ready(2)
+            await mesh.until_answered_by_all(2)
         await wait_until(lambda: _state(proxy, "Failing"), "the engine is missed")
         assert len(await mesh.answers(6)) == 2
         await compose.up("--scale", "web=3")

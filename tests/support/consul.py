@@ -117,7 +117,8 @@ class ConsulServer:
     def _has_root(self) -> bool:
         if "connect" not in self.settings:
             return True
-        return self.request("GET", "/v1/agent/connect/ca/roots", token=self._master())[0] == 200
+        status, roots = self.request("GET", "/v1/agent/connect/ca/roots", token=self._master())
+        return status == 200 and any(root["Active"] for root in json.loads(roots)["Roots"] or ())
 
     def _master(self) -> str:
         token: str = self.settings.get("acl", {}).get("tokens", {}).get("master", "")
