@@ -12,6 +12,7 @@ from meshproxy.controlplane.store import SourceStatus
 from meshproxy.dns.server import DNSServer
 from meshproxy.health.monitor import HealthMonitor
 from meshproxy.health.states import Ejections, EndpointHealth
+from meshproxy.identity.expiry import CertificateState
 from meshproxy.identity.inventory import CertificateInventory
 from meshproxy.identity.keeper import IdentityKeeper
 from meshproxy.identity.status import CertificateStatus, IdentityStatus
@@ -31,6 +32,8 @@ from meshproxy.telemetry.prometheus import families, render, render_open_metrics
 from meshproxy.telemetry.recent_requests import RecentRequest
 from meshproxy.telemetry.request_totals import DecisionKey, EndpointRequests, FlagKey, RuleKey
 from meshproxy.telemetry.totals import EndpointTotals, ListenerTotals
+
+_ENDING = (CertificateState.EXPIRES_SOON, CertificateState.EXPIRED)
 
 
 class Parts(NamedTuple):
@@ -205,11 +208,12 @@ class RunningProxy:
             worker_restarts=sum(worker.restarts for worker in self._pool.workers),
             shortages=self._reports.totals.shortages,
             rejections=self._control_plane.state.rejections,
+            rejected=bool(self._control_plane.state.rejection),
             last_good=self._control_plane.state.last_good,
             sources=tuple(map(self._metrics_of, self._control_plane.source_statuses())),
             identity=_identity_metrics(self._identity.status()),
             expirations={
-                (each.kind, each.name, each.issuer, each.serial): int(each.not_after)
+                (each.kind, each.name, each.issuer, each.serial): (int(each.not_after), each.state in _ENDING)
                 for each in self._certificates.rows()
             },
             dns=self._dns.report(),

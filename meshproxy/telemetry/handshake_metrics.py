@@ -6,9 +6,7 @@ from collections.abc import Iterator
 
 from meshproxy.telemetry.exposition import labels, with_label
 from meshproxy.telemetry.handshake_totals import DOWNSTREAM, SUCCESSES, UPSTREAM, HandshakeKey
-from meshproxy.telemetry.metrics import LISTENER, Family, Metric, MetricsInput, Sample, listener_labels
-
-_PORT = ("namespace", "service", "port")
+from meshproxy.telemetry.metrics import LISTENER, PORT, Family, Metric, MetricsInput, Sample, listener_labels
 
 METRICS: dict[str, Metric] = {
     "meshproxy_listener_tls_handshakes_total": Metric(
@@ -18,10 +16,10 @@ METRICS: dict[str, Metric] = {
         "counter", "TLS handshakes with clients that failed, by reason.", (*LISTENER, "reason")
     ),
     "meshproxy_upstream_tls_handshakes_total": Metric(
-        "counter", "TLS handshakes with endpoints that succeeded, by kind.", (*_PORT, "kind")
+        "counter", "TLS handshakes with endpoints that succeeded, by kind.", (*PORT, "kind")
     ),
     "meshproxy_upstream_tls_handshake_failures_total": Metric(
-        "counter", "TLS handshakes with endpoints that failed, by reason.", (*_PORT, "reason")
+        "counter", "TLS handshakes with endpoints that failed, by reason.", (*PORT, "reason")
     ),
 }
 
@@ -30,7 +28,7 @@ def families(metrics: MetricsInput) -> Iterator[Family]:
     """Everything in `METRICS`."""
     clients = {listener.name: listener_labels(listener) for listener in metrics.snapshot.listeners if listener.chains}
     endpoints = {
-        cluster.name: labels(_PORT, (*cluster.service.split("/", 1), cluster.port_name))
+        cluster.name: labels(PORT, (*cluster.service.split("/", 1), cluster.port_name))
         for cluster in metrics.snapshot.clusters
         if cluster.tls is not None
     }

@@ -17,6 +17,7 @@ from meshproxy.telemetry.request_totals import DecisionKey, EndpointRequests, Fl
 from meshproxy.telemetry.totals import EndpointKey, EndpointTotals, ListenerTotals
 
 ENDPOINT = ("namespace", "service", "port", "endpoint", "workload")
+PORT = ("namespace", "service", "port")
 LISTENER = ("namespace", "service", "port", "address", "protocol")
 
 
@@ -58,8 +59,9 @@ class MetricsInput(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that is rendered, as plain values.
 
     `unusable` holds the endpoints that must not be used; `ejections` of endpoints with outlier detection how often they
-    were ejected, and whether they are now. `access_log` is (lines written, lines dropped); `expirations` has seconds
-    since 1970 by a certificate's kind, name, issuer and serial number; `exports` (sent, dropped, waiting) by signal.
+    were ejected, and whether they are now. `access_log` is (lines written, lines dropped); `expirations` says by a
+    certificate's kind, name, issuer and serial number when it expires, in seconds since 1970, and whether that is soon;
+    `exports` has (sent, dropped, waiting) by signal. `rejected` is whether the last configuration was refused.
     """
 
     snapshot: Snapshot
@@ -76,11 +78,12 @@ class MetricsInput(msgspec.Struct, frozen=True, kw_only=True):
     worker_restarts: int
     shortages: int
     rejections: int
+    rejected: bool
     last_good: str
     sources: tuple[SourceMetrics, ...]
     handshakes: Mapping[HandshakeKey, int] = {}
     identity: IdentityMetrics | None = None
-    expirations: Mapping[tuple[str, str, str, str], int] = {}
+    expirations: Mapping[tuple[str, str, str, str], tuple[int, bool]] = {}
     dns: DNSReport | None = None
     decisions: Mapping[DecisionKey, int] = {}
     exports: Mapping[str, tuple[int, int, int]] = {}

@@ -15,10 +15,12 @@ from meshproxy.telemetry.dns import DNSReport
 from meshproxy.telemetry.metrics import (
     ENDPOINT,
     LISTENER,
+    PORT,
     Family,
     IdentityMetrics,
     Metric,
     MetricsInput,
+    Sample,
     SourceMetrics,
     listener_labels,
 )
@@ -32,6 +34,7 @@ METRICS: dict[str, Metric] = {
     "meshproxy_config_info": Metric(
         "gauge", "The configuration's versions, as labels; always 1.", ("version", "last_good")
     ),
+    "meshproxy_config_rejected": Metric("gauge", "Whether the last configuration was refused.", ()),
     "meshproxy_config_rejections_total": Metric("counter", "Configurations that were refused.", ()),
     "meshproxy_workers": Metric("gauge", "Worker processes by state.", ("state",)),
     "meshproxy_worker_restarts_total": Metric("counter", "Worker processes that died and were restarted.", ()),
@@ -49,6 +52,9 @@ METRICS: dict[str, Metric] = {
     "meshproxy_certificate_expiration_timestamp_seconds": Metric(
         "gauge", "When a certificate in force expires, in seconds since 1970.", ("kind", "name", "issuer", "serial")
     ),
+    "meshproxy_certificate_expires_soon": Metric(
+        "gauge", "Whether a certificate in force should have been renewed by now.", ("kind", "name", "issuer", "serial")
+    ),
     "meshproxy_dns_up": Metric("gauge", "Whether the DNS server listens.", ("address",)),
     "meshproxy_dns_queries_total": Metric("counter", "DNS queries answered.", ("protocol", "type", "rcode")),
     "meshproxy_dns_cache_hits_total": Metric("counter", "DNS queries answered from a cache.", ()),
@@ -65,6 +71,8 @@ METRICS: dict[str, Metric] = {
     "meshproxy_listener_overflowed_total": Metric("counter", "Connections beyond a limit and its queue.", LISTENER),
     "meshproxy_listener_malformed_total": Metric("counter", "Connections without a valid PROXY header.", LISTENER),
     "meshproxy_listener_dropped_total": Metric("counter", "UDP datagrams dropped for want of room.", LISTENER),
+    "meshproxy_service_endpoints": Metric("gauge", "Endpoints of a Service's port.", PORT),
+    "meshproxy_service_healthy_endpoints": Metric("gauge", "Those of them that may be used.", PORT),
     "meshproxy_endpoint_up": Metric("gauge", "Whether an endpoint may be used.", ENDPOINT),
     "meshproxy_endpoint_active_connections": Metric("gauge", "Open connections or UDP sessions.", ENDPOINT),
     "meshproxy_endpoint_connections_total": Metric("counter", "Connections or UDP sessions opened.", ENDPOINT),
@@ -135,6 +143,7 @@ def families(metrics: MetricsInput) -> Iterator[Family]:
     """Everything in `METRICS`."""
     yield _single("meshproxy_build_info", 1, __version__)
     yield _single("meshproxy_config_info", 1, metrics.snapshot.version, metrics.last_good)
+    yield _single("meshproxy_config_rejected", int(metrics.rejected))
     yield _single("meshproxy_config_rejections_total", metrics.rejections)
     states = sorted(set(metrics.worker_states))
     yield _by_label("meshproxy_workers", {state: metrics.worker_states.count(state) for state in states})
@@ -142,9 +151,10 @@ def families(metrics: MetricsInput) -> Iterator[Family]:
     yield _single("meshproxy_descriptor_shortages_total", metrics.shortages)
     yield from _source_families(metrics.sources)
     yield from _identity_families(metrics.identity)
-    yield _expirations(metrics.expirations)
+    yield from _certificate_families(metrics.expirations)
     yield from _dns_families(metrics.dns)
     yield from _listener_families(metrics)
+    yield from _service_families(metrics)
     yield from _endpoint_families(metrics)
     yield from request_metrics.families(metrics)
     yield from handshake_metrics.families(metrics)
@@ -164,10 +174,11 @@ def _identity_families(identity: IdentityMetrics | None) -> Iterator[Family]:
     yield _single("meshproxy_identity_failures_total", identity.failures, identity.source)
 
 
-def _expirations(expirations: Mapping[tuple[str, str, str, str], int]) -> Family:
-    name = "meshproxy_certificate_expiration_timestamp_seconds"
-    labels = METRICS[name].labels
-    return name, [(exposition.labels(labels, each), at) for each, at in expirations.items()]
+def _certificate_families(expirations: Mapping[tuple[str, str, str, str], tuple[int, bool]]) -> Iterator[Family]:
+    names = METRICS["meshproxy_certificate_expires_soon"].labels
+    rows = [(exposition.labels(names, each), *when) for each, when in expirations.items()]
+    yield "meshproxy_certificate_expiration_timestamp_seconds", [(labels, at) for labels, at, _ in rows]
+    yield "meshproxy_certificate_expires_soon", [(labels, int(soon)) for labels, _, soon in rows]
 
 
 def _dns_families(dns: DNSReport | None) -> Iterator[Family]:
@@ -226,6 +237,21 @@ def _listener_families(metrics: MetricsInput) -> Iterator[Family]:
     for name, field in _LISTENER_FIELDS.items():
         value_of = attrgetter(field)
         yield name, [(labels, value_of(totals)) for labels, _, totals in rows]
+
+
+def _service_families(metrics: MetricsInput) -> Iterator[Family]:
+    """There, unlike those of endpoints, when the last one is gone."""
+    endpoints = {each.cluster: each.endpoints for each in metrics.snapshot.assignments}
+    every: list[Sample] = []
+    healthy: list[Sample] = []
+    for service in metrics.snapshot.services:
+        for port in service.ports:
+            labels = exposition.labels(PORT, (service.namespace, service.name, port.name or str(port.port)))
+            keys = [(port.cluster, each.id) for each in endpoints.get(port.cluster, ())]
+            every.append((labels, len(keys)))
+            healthy.append((labels, sum(key not in metrics.unusable for key in keys)))
+    yield "meshproxy_service_endpoints", every
+    yield "meshproxy_service_healthy_endpoints", healthy
 
 
 def _endpoint_families(metrics: MetricsInput) -> Iterator[Family]:

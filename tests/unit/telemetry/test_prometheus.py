@@ -11,7 +11,18 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from meshproxy import __version__
 from meshproxy.base.addresses import SocketAddress
-from meshproxy.snapshot.model import Assignment, Cluster, Endpoint, FilterChain, Listener, Protocol, Snapshot, Transport
+from meshproxy.snapshot.model import (
+    Assignment,
+    Cluster,
+    Endpoint,
+    FilterChain,
+    Listener,
+    Protocol,
+    ServicePortView,
+    ServiceView,
+    Snapshot,
+    Transport,
+)
 from meshproxy.snapshot.tls import UpstreamTLS
 from meshproxy.telemetry.dns import DNSReport, QueryCount, UpstreamReport
 from meshproxy.telemetry.exemplars import Exemplar, Exemplars
@@ -49,6 +60,14 @@ def make_snapshot(*endpoints: Endpoint) -> Snapshot:
             Assignment(cluster="c", endpoints=endpoints),
             Assignment(cluster="c|local", endpoints=endpoints[:1]),
         ),
+        services=(
+            ServiceView(
+                namespace="team",
+                name="s",
+                type="ClusterIP",
+                ports=(ServicePortView(name="http", port=80, transport=Transport.TCP, cluster="c"),),
+            ),
+        ),
     )
 
 
@@ -77,6 +96,7 @@ def make_input(**fields: Any) -> MetricsInput:
         "worker_restarts": 4,
         "shortages": 5,
         "rejections": 1,
+        "rejected": True,
         "last_good": "v1",
         "sources": (
             SourceMetrics(name="files", up=False, counts={"Service": 2}, stale=9, errors=1),
@@ -88,7 +108,9 @@ def make_input(**fields: Any) -> MetricsInput:
             changes=3,
             failures=2,
         ),
-        "expirations": {("Identity", "spiffe://mesh.local/ns/default/sa/web", 'CN=a "CA"', "1f"): 1_800_000_000},
+        "expirations": {
+            ("Identity", "spiffe://mesh.local/ns/default/sa/web", 'CN=a "CA"', "1f"): (1_800_000_000, True)
+        },
         "dns": DNSReport(
             address=SocketAddress("127.0.0.1", 15053),
             listening=True,
@@ -143,6 +165,7 @@ def test_this_process_is_measured_under_the_names_that_all_processes_have() -> N
         ("meshproxy_build_info", [({"version": __version__}, 1)]),
         ("meshproxy_config_info", [({"version": "v2", "last_good": "v1"}, 1)]),
         ("meshproxy_config_rejections_total", [({}, 1)]),
+        ("meshproxy_config_rejected", [({}, 1)]),
         ("meshproxy_dns_up", [({"address": "127.0.0.1:15053"}, 1)]),
         ("meshproxy_dns_queries_total", [({"protocol": "udp", "type": "A", "rcode": "NOERROR"}, 9)]),
         ("meshproxy_dns_forward_seconds_total", [({"upstream": "192.0.2.1:53"}, 0.25)]),
@@ -179,6 +202,20 @@ def test_variants_of_a_cluster_are_one() -> None:
     one, both = frozenset({("c|local", ENDPOINT)}), frozenset({("c|local", ENDPOINT), ("c", ENDPOINT)})
     assert values("meshproxy_endpoint_up", unusable=one) == [(of_w, 1)]
     assert values("meshproxy_endpoint_up", unusable=both) == [(of_w, 0)]
+
+
+def test_a_service_without_endpoints_is_told_of() -> None:
+    """Its endpoints' series are gone with them."""
+    of_s = {"namespace": "team", "service": "s", "port": "http"}
+    two = make_snapshot(*(Endpoint(address=SocketAddress("10.0.0.1", port)) for port in (80, 81)))
+    sick = frozenset({("c", ENDPOINT)})
+    nothing = frozenset[tuple[str, str]]()
+    for snapshot, unusable, expected in ((two, sick, (2, 1)), (two, nothing, (2, 2)), (make_snapshot(), sick, (0, 0))):
+        found = [
+            values(f"meshproxy_service_{name}", snapshot=snapshot, unusable=unusable)
+            for name in ("endpoints", "healthy_endpoints")
+        ]
+        assert found == [[(of_s, value)] for value in expected]
 
 
 def test_what_is_not_counted_yet_is_zero() -> None:
@@ -223,6 +260,7 @@ def test_the_identity() -> None:
         "serial": "1f",
     }
     assert values("meshproxy_certificate_expiration_timestamp_seconds") == [(labels, 1_800_000_000)]
+    assert values("meshproxy_certificate_expires_soon") == [(labels, 1)]
     assert values("meshproxy_identity_up") == [({"source": "ca"}, 1)]
     assert values("meshproxy_identity_changes_total") == [({"source": "ca"}, 3)]
     assert values("meshproxy_identity_failures_total") == [({"source": "ca"}, 2)]

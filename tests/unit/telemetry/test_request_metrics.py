@@ -42,6 +42,7 @@ def make_input(**fields: Any) -> MetricsInput:
         "worker_restarts": 0,
         "shortages": 0,
         "rejections": 0,
+        "rejected": False,
         "last_good": "",
     }
     return MetricsInput(**defaults | fields)
