@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ def unknown(expression: str) -> set[str]:
 @pytest.mark.parametrize("path", DASHBOARDS, ids=relative)
 def test_a_dashboard_asks_for_what_there_is(path: Path) -> None:
     dashboard = load(path)
-    asked = [*queries(dashboard), *(each["definition"] for each in dashboard["templating"]["list"])]
+    asked = [*queries(dashboard), *(each["definition"] for each in _queried(dashboard))]
     assert len(asked) > 10
     assert {expression: found for expression in asked if (found := unknown(expression))} == {}
 
@@ -38,7 +39,7 @@ def test_a_dashboard_is_whole(path: Path) -> None:
     panels = dashboard["panels"]
     assert dashboard["uid"] == f"meshproxy-{path.stem}"
     assert len({panel["id"] for panel in panels}) == len(panels)
-    variables = {each["name"] for each in dashboard["templating"]["list"]}
+    variables = {each["name"] for each in _queried(dashboard)}
     used = set(re.findall(r"\$([a-z]+)", " ".join(queries(dashboard))))
     assert used <= variables
     cells = [cell for panel in panels for cell in _cells(panel["gridPos"])]
@@ -62,11 +63,22 @@ def test_every_alert_says_what_happened_and_how_bad_it_is() -> None:
         assert alert["annotations"]["summary"], alert["alert"]
 
 
-def test_datasources_are_those_that_dashboards_name() -> None:
-    (path,) = (OBSERVABILITY / "grafana" / "provisioning" / "datasources").iterdir()
-    known = {source["uid"] for source in load(path)["datasources"]}
-    named = {uid for each in DASHBOARDS for uid in re.findall(r'"uid": "(\w+)"', each.read_text())}
-    assert named <= known
+def _queried(dashboard: Any) -> Iterator[Any]:
+    """Variables whose values come of the metrics."""
+    return (each for each in dashboard["templating"]["list"] if each["type"] == "query")
+
+
+@pytest.mark.parametrize("path", DASHBOARDS, ids=relative)
+def test_everything_asks_a_datasource_that_can_be_chosen_and_is_there_at_first(path: Path) -> None:
+    (provisioned,) = (OBSERVABILITY / "grafana" / "provisioning" / "datasources").iterdir()
+    known = {source["uid"]: source["type"] for source in load(provisioned)["datasources"]}
+    dashboard = load(path)
+    (choice,) = (each for each in dashboard["templating"]["list"] if each["type"] == "datasource")
+    assert known[choice["current"]["value"]] == choice["query"]
+    asking = [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+    asking += [target for panel in asking for target in panel["targets"]]
+    expected = {"type": choice["query"], "uid": f"${{{choice['name']}}}"}
+    assert all(each["datasource"] == expected for each in (*asking, *_queried(dashboard)))
 
 
 def test_the_collectors_pipelines_name_what_is_configured() -> None:
