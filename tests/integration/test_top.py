@@ -105,6 +105,13 @@ async def test_a_screen_follows_and_obeys_keys(shop: ProxyProcess, address: Sock
         await terminal.wait_for(r"default/shop +1/1 +[1-9][0-9.]+ +100%")
         terminal.press("d")
         await terminal.wait_for(r"shop-1 \(")
+        terminal.press("1")
+        await terminal.wait_for(r"Clients +default/shop +[1-9]")
+        assert "All is well." in terminal.shown()
+        terminal.press("4")
+        await terminal.wait_for(r"200 +GET / ")
+        terminal.press("/nothing\r")
+        await wait_until(lambda: "GET /" not in terminal.shown(), "the filter leaves none")
         terminal.press("q")
         assert await terminal.process.wait() == 0
 
