@@ -21,6 +21,7 @@ OPERATORS = {
     "UPSTREAM_CLUSTER": "the cluster",
     "UPSTREAM_REQUEST_ATTEMPT_COUNT": "how many tries there were",
     "ROUTE_NAME": "the rule",
+    "TRACE_ID": "the trace that the request belongs to, recorded or not",
     "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT": "the client, as trusted proxies forwarded it",
     "DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT": "the other end of the connection",
 }
@@ -57,6 +58,7 @@ JSON_FORMAT = {
     "upstream_attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
     "downstream_remote_address": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
     "route_name": "%ROUTE_NAME%",
+    "trace_id": "%TRACE_ID%",
 }
 """Istio's names for the members, where Istio has them."""
 _OPERATOR = re.compile(r"%([A-Z][A-Z0-9_]*)(?:\(([^)]*)\))?(?::([0-9]+))?%")

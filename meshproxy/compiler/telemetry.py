@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from meshproxy import __version__
 from meshproxy.resources import Proxy
 from meshproxy.resources.telemetry import Telemetry
 from meshproxy.snapshot.telemetry import OTLPSettings, Temporality
 from meshproxy.snapshot.tracing import Propagation, Tracing
+
+_VERSION_LABELS = ("app.kubernetes.io/version", "version")
+"""As OpenTelemetry's operator, and Istio, read them."""
 
 
 def tracing_of(proxy: Proxy) -> Tracing | None:
@@ -42,13 +44,19 @@ def otlp_of(proxy: Proxy, node_name: str) -> OTLPSettings | None:
 
 
 def _attributes(proxy: Proxy, telemetry: Telemetry, node_name: str) -> dict[str, str]:
-    """The resource, as OpenTelemetry's conventions have it; what is written goes before what is known."""
-    name = telemetry.service_name or proxy.metadata.name
+    """The resource, as OpenTelemetry's conventions have it; what is written goes before what is known.
+
+    The service is the one that this proxy speaks for, and so is its version: that of a label, as with Pods.
+    """
+    workload, labels = proxy.metadata.name, proxy.metadata.labels
     known = {
-        "service.name": name,
+        "service.name": telemetry.service_name or workload,
         "service.namespace": proxy.metadata.namespace,
-        "service.instance.id": f"{proxy.metadata.namespace}/{proxy.metadata.name}@{node_name}",
-        "service.version": __version__,
+        "service.instance.id": f"{proxy.metadata.namespace}/{workload}@{node_name}",
         "host.name": node_name,
+        "meshproxy.workload": workload,
     }
+    version = next((labels[each] for each in _VERSION_LABELS if each in labels), None)
+    if version is not None:
+        known["service.version"] = version
     return dict(sorted({**known, **telemetry.resource_attributes}.items()))

@@ -311,14 +311,16 @@ class Connection:
 
     def _trace(self) -> None:
         context, upload, download = self._listener.frontend.context, self._upload, self._download
-        if context.tracer is None or not context.tracer.wants_connection():
-            return
         connected = upload is not None and download is not None
+        if context.tracer is None or not context.tracer.wants_connection(failed=not connected):
+            return
         ended = EndedConnection(
             listener=self._listener.config.name,
             cluster=self._cluster.config.name,
             endpoint=self.upstream.key if connected else "",
+            port=self.upstream.sockaddr[1] if connected else 0,
             client=self._client[0],
+            client_port=self._client[1],
             started=self._started,
             ended=self._reactor.look_at_clock(),
             received=upload.moved if upload is not None else 0,

@@ -10,12 +10,17 @@ from meshproxy.snapshot.messages import TraceRecord, TriedEndpoint
 
 
 class EndedConnection(NamedTuple):
-    """Times are the reactor's, bytes from and to the client; `endpoint` is empty where none was connected."""
+    """Times are the reactor's, bytes from and to the client; `endpoint` is empty where none was connected.
+
+    `port` is as in `TriedEndpoint`.
+    """
 
     listener: str
     cluster: str
     endpoint: str
+    port: int
     client: str
+    client_port: int
     started: float
     ended: float
     received: int
@@ -25,7 +30,7 @@ class EndedConnection(NamedTuple):
 def record_connection(context: HTTPContext, tracer: Tracer, ended: EndedConnection) -> None:
     """Keep one that `tracer` wants."""
     endpoint = ended.endpoint
-    tried = TriedEndpoint(tracer.new_id(), endpoint, ended.started, ended.ended, 0)
+    tried = TriedEndpoint(tracer.new_id(), endpoint, ended.started, ended.ended, 0, ended.port)
     context.traces.put(
         TraceRecord(
             trace_id=tracer.new_trace_id(),
@@ -46,5 +51,6 @@ def record_connection(context: HTTPContext, tracer: Tracer, ended: EndedConnecti
             sent=ended.sent,
             request_id=b"",
             tries=(tried,) if endpoint else (),
+            peer_port=ended.client_port,
         )
     )

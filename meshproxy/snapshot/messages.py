@@ -258,8 +258,9 @@ class AccessRecord(msgspec.Struct, frozen=True, array_like=True):
     `target` is what the client asked for, `sent` and `received` are bytes of bodies to and from the client;
     `status` 0 is no response; `flags` are Envoy's, joined by commas, empty for none. `upstream_seconds` is the
     time from the last try to its response's head, -1 without one. `fields` are the request's, by lower-case name,
-    as far as `AccessLog.fields` asks for them. `trace_id`, hexadecimal, is that of a traced request. `scheme` is
-    ``https`` where it came over TLS.
+    as far as `AccessLog.fields` asks for them. `scheme` is the connection's, or what a trusted proxy says it was.
+    `trace_id`, hexadecimal, is the trace that the request belongs to, where traces are known of; `sampled` says that
+    it is recorded.
     """
 
     started: float
@@ -283,25 +284,34 @@ class AccessRecord(msgspec.Struct, frozen=True, array_like=True):
     upstream_seconds: float
     request_id: str
     fields: dict[str, str]
-    trace_id: str = ""
     scheme: str = "http"
+    trace_id: str = ""
+    sampled: bool = False
 
 
 class TriedEndpoint(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One try of a traced request: a client span. Times are the worker's clock's; `status` 0 is no response."""
+    """One try of a traced request: a client span. Times are the worker's clock's.
+
+    `port` is the one that was connected to, a mesh port maybe. `status` 0 is no response, and `flag` says why there is
+    none, where that is known.
+    """
 
     span_id: bytes
     endpoint: str
     started: float
     ended: float
     status: int
+    port: int = 0
+    flag: str = ""
 
 
 class TraceRecord(msgspec.Struct, frozen=True, array_like=True):
     """A traced request: a server span, and a client span for each of `tries`; a connection, where `head` is empty.
 
     Ids are hexadecimal; `parent_id` is empty where the trace begins here. Times are the worker's clock's, to which
-    `wall` is added for Unix time. `head` is the request's as it came. The rest is as in `AccessRecord`.
+    `wall` is added for Unix time. `head` is the request's as it came, `sent_head` as the endpoint saw it, where that
+    has another target or host. `upstream_scheme` is that of the cluster: TLS within the mesh is nothing that a URL
+    says. The rest is as in `AccessRecord`.
     """
 
     trace_id: bytes
@@ -322,7 +332,10 @@ class TraceRecord(msgspec.Struct, frozen=True, array_like=True):
     sent: int
     request_id: bytes
     tries: tuple[TriedEndpoint, ...]
+    peer_port: int = 0
     scheme: str = "http"
+    upstream_scheme: str = "http"
+    sent_head: bytes = b""
 
 
 class TraceRecords(Message, frozen=True):

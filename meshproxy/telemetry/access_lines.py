@@ -168,6 +168,7 @@ _VALUES: dict[str, Getter] = {
     "UPSTREAM_CLUSTER": lambda record: record.cluster or None,
     "UPSTREAM_REQUEST_ATTEMPT_COUNT": lambda record: record.attempts,
     "ROUTE_NAME": lambda record: record.rule or None,
+    "TRACE_ID": lambda record: record.trace_id or None,
     "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT": lambda record: record.client or None,
     "DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT": lambda record: record.peer or None,
 }

@@ -36,7 +36,7 @@ class TelemetryExport:
         wall: Callable[[], float],
         random: Callable[[], float],
     ) -> None:
-        self._parts = (families, wall, random)
+        self._parts = (families, wall, random, wall())
         self._exporter: OTLPExporter | None = None
         self._leaving = OwnedTasks()
 

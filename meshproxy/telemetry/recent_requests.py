@@ -39,6 +39,7 @@ class RecentRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     attempts: int
     request_id: str
     trace_id: str
+    sampled: bool
     bad: bool
 
 
@@ -90,5 +91,6 @@ def _recent(record: AccessRecord, number: int) -> RecentRequest:
         attempts=record.attempts,
         request_id=record.request_id,
         trace_id=record.trace_id,
+        sampled=record.sampled,
         bad=not record.status or record.status >= 400 or bool(record.flags),
     )

@@ -38,11 +38,12 @@ async def test_requests_connections_logs_and_metrics_arrive(proxy: ProxyProcess,
         server, tried = collector.spans[:2]
         assert tried.parent_span_id == server.span_id
         assert plain(server.attributes)["url.path"] == "/a"
-        assert collector.resources[0]["service.name"] == "test"
+        assert collector.resources[0]["service.name"] == collector.resources[0]["meshproxy.workload"] == "test"
+        assert collector.resources[0]["telemetry.distro.name"] == "meshproxy"
         assert collector.logs[0].trace_id == server.trace_id
         told = origin.requests[0].field(b"traceparent")
         assert told == f"00-{server.trace_id.hex()}-{tried.span_id.hex()}-01".encode()
-        name = "meshproxy_endpoint_requests"
+        name = "meshproxy.endpoint.requests"
         await collector.wait_until(
             lambda: any(metric.name == name for metrics in collector.metrics for metric in metrics)
         )
@@ -56,7 +57,7 @@ async def test_a_connection_is_two_spans(proxy: ProxyProcess, address: SocketAdd
             await client.echo(b"hello")
         await collector.wait_until(lambda: len(collector.spans) >= 2)
         attributes = plain(collector.spans[0].attributes)
-        assert (attributes["http.request.body.size"], attributes["http.response.body.size"]) == (5, 10)
+        assert (attributes["meshproxy.received_bytes"], attributes["meshproxy.sent_bytes"]) == (5, 10)
         assert plain(collector.spans[1].attributes)["server.port"] == backend.address.port
 
 

@@ -52,5 +52,6 @@ def make_record(**fields: Any) -> AccessRecord:
         "upstream_seconds": 0.0071,
         "request_id": "id-1",
         "fields": {"user-agent": "curl/8"},
+        "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
     }
     return AccessRecord(**defaults | fields)

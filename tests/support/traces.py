@@ -57,6 +57,7 @@ def make_trace(**fields: Any) -> TraceRecord:
         "received": 1,
         "sent": 2,
         "request_id": b"id",
-        "tries": (TriedEndpoint(TRIED.encode(), "10.0.0.1:8080", 100.6, 100.7, fields.get("status", 200)),),
+        "tries": (TriedEndpoint(TRIED.encode(), "10.0.0.1:8080", 100.6, 100.7, fields.get("status", 200), 15443),),
+        "peer_port": 40000,
     }
     return TraceRecord(**defaults | fields)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from meshproxy.snapshot.messages import AccessRecord
 
 if TYPE_CHECKING:
+    from meshproxy.dataplane.http.attempt import Attempt
     from meshproxy.dataplane.http.downstream import Downstream
     from meshproxy.dataplane.http.exchange import Exchange
-    from meshproxy.dataplane.http.tracing import Trace
 
 MAX_FIELD = 2048
 """Characters of one field that are kept."""
@@ -18,29 +18,30 @@ MAX_FIELD = 2048
 _NO_FIELDS: tuple[tuple[str, bytes], ...] = ()
 
 
-def record(exchange: Exchange, tried_at: float, seconds: float) -> None:
+def record(exchange: Exchange, attempt: Attempt, seconds: float) -> None:
     """Keep what the access log, people who look, and the trace are to know of `exchange`, if anything.
 
-    Its last try began at `tried_at`.
+    `attempt` was its last, if it had any.
     """
+    tried_at = attempt.started
     context = exchange.client.frontend.context
-    wants, trace, tracer = context.wants_record, exchange.trace, context.tracer
+    wants, tracer, sampled = context.wants_record, context.tracer, False
     if tracer is not None:
+        trace = exchange.trace
         failed = tracer.always_errors and (exchange.status >= 500 or bool(exchange.flags))
-        if trace is None and failed:
-            trace = tracer.late(exchange)
+        if trace is None and failed and exchange.trace_id:
+            trace = tracer.late(exchange, attempt)
         if trace is not None and (trace.sampled or failed):
             context.traces.put(trace.record(exchange, seconds))
-        else:
-            trace = None
+            sampled = True
     if wants is not None and wants(exchange.status, seconds, exchange.flags):
-        context.access.put(_request(exchange, trace, tried_at, seconds, context.logged_fields))
+        context.access.put(_request(exchange, sampled, tried_at, seconds, context.logged_fields))
     if context.recent.wants(exchange.status, exchange.flags):
-        context.recent.keep(_request(exchange, trace, tried_at, seconds, _NO_FIELDS))
+        context.recent.keep(_request(exchange, sampled, tried_at, seconds, _NO_FIELDS))
 
 
 def _request(
-    exchange: Exchange, trace: Trace | None, tried_at: float, seconds: float, fields: tuple[tuple[str, bytes], ...]
+    exchange: Exchange, sampled: bool, tried_at: float, seconds: float, fields: tuple[tuple[str, bytes], ...]
 ) -> AccessRecord:
     head, client, rule, cluster = exchange.head, exchange.client, exchange.rule, exchange.cluster
     frontend = client.frontend
@@ -66,8 +67,9 @@ def _request(
         upstream_seconds=exchange.responded - tried_at if exchange.responding else -1.0,
         request_id=_text(exchange.request_id),
         fields={name: _text(value) for name, encoded in fields if (value := head.header(encoded)) is not None},
-        trace_id=trace.trace_id.decode() if trace is not None else "",
-        scheme=client.facts.scheme,
+        scheme=client.facts.scheme_of(head),
+        trace_id=exchange.trace_id.decode(),
+        sampled=sampled,
     )
 
 

@@ -81,7 +81,11 @@ class Attempt:
         upstream.attach(self)
         trace = self._owner.trace
         if trace is not None:
-            trace.try_began(upstream.key, now)
+            self.tell_try(trace)
+
+    def tell_try(self, trace: Trace) -> None:
+        """Tell `trace` of this try, the last one where it is over."""
+        trace.try_began(self.upstream.key, self.upstream.sockaddr[1], self.started)
 
     def find_connection(self, resend: bool) -> bool:
         """Take an idle connection, or open one; whether the owner's request is on its way by now.
@@ -101,7 +105,7 @@ class Attempt:
         try:
             connection = pool.open(upstream, self)
         except OSError as error:
-            self.end(0, False)
+            self.end(0, False, "UF")
             self._owner.attempt_failed("UF", f"no socket: {errno.errorcode.get(error.errno or 0, '')}", False)
             return True
         self.connection = connection
@@ -151,7 +155,7 @@ class Attempt:
         connection, cluster, upstream = self.connection, self._cluster, self.upstream
         assert connection is not None
         stale = flag == "UC" and not connection.answered and connection.served > 1
-        self.end(0, False)
+        self.end(0, False, flag)
         if flag == "UF":
             cluster.failed(upstream, detail, timeout=detail == CONNECT_TIMED_OUT)
         elif not stale:
@@ -172,10 +176,13 @@ class Attempt:
     def timed_out(self) -> None:
         """The response did not come, or did not end, in time."""
         self._cluster.request_failed(self.upstream, "no response in time")
-        self.end(0, False)
+        self.end(0, False, "UT")
 
-    def end(self, status: int, keep: bool) -> None:
-        """Count it, and let go of its connection: for another request where it may be kept. Nothing the second time."""
+    def end(self, status: int, keep: bool, flag: str = "") -> None:
+        """Count it, and let go of its connection: for another request where it may be kept. Nothing the second time.
+
+        `flag` says why there is no response, where that lies with the upstream.
+        """
         if not self.active:
             return
         self.active = False
@@ -184,7 +191,7 @@ class Attempt:
         upstream, cluster = self.upstream, self._cluster
         trace = self._owner.trace
         if trace is not None:
-            trace.try_ended(status, cluster.pool.reactor.time)
+            trace.try_ended(status, flag, cluster.pool.reactor.time)
         if connection is not None:
             if keep:
                 connection.release()

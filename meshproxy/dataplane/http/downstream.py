@@ -113,6 +113,11 @@ class Downstream:
         self._paused = self._processing = self._ended = False
         self.closing = False
 
+    @property
+    def peer_port(self) -> int:
+        """The port at the other end, which `facts.address` is the address of."""
+        return self._client[1]
+
     def start(self) -> None:
         """Begin with an accepted client, of whom `first` was read already."""
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

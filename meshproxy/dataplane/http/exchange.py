@@ -41,7 +41,7 @@ class Exchange(AttemptOwner):
         "_attempt", "_backend", "_backoff", "_entered", "_normalized", "_prefix", "_retries", "_sending", "_timeouts",
         "_told", "_waiting", "_writer", "active", "attempts", "body", "client", "client_address", "cluster", "detail",
         "endpoint", "flags", "head", "preference", "request_id", "responded", "responding", "rule", "sent",
-        "started", "status",
+        "started", "status", "trace_id",
     )  # fmt: skip
 
     head: RequestHead
@@ -69,7 +69,7 @@ class Exchange(AttemptOwner):
         self.preference.begin()
         self._entered = self._waiting = self._sending = False
         self._timeouts.begin()
-        self.trace = None
+        self.trace, self.trace_id = None, b""
         self.attempts = 0
         self.responding = False
         """Whether something of the response has gone to the client."""
@@ -219,7 +219,8 @@ class Exchange(AttemptOwner):
         assert backend is not None
         believed, host = client.facts.is_trusted, client.frontend.default_host
         data = backend.upstream_head(self.head, self._told, believed, host, self._prefix, self._normalized)
-        return data if self.trace is None else self.trace.tell(data)
+        rewritten = self._normalized or backend.rewrite is not None
+        return data if self.trace is None else self.trace.tell(data, rewritten)
 
     def request_body(self, piece: bytes, complete: bool) -> None:
         """More of the request's body."""
@@ -493,4 +494,4 @@ class Exchange(AttemptOwner):
             (rule.counters if rule is not None else frontend.unmatched).count(self.status, seconds)
         if self.flags:
             frontend.context.count_flags(frontend.name, self.flags)
-        access.record(self, self._attempt.started, seconds)
+        access.record(self, self._attempt, seconds)

@@ -97,6 +97,14 @@ class ClientFacts:
             lines.append(field(b"X-Request-Id", request_id))
         return b"".join(lines), request_id, self._original(told.get(b"x-forwarded-for", ()))
 
+    def scheme_of(self, head: RequestHead) -> str:
+        """How the client asked: by this connection, or as a proxy that is believed says."""
+        if self.is_trusted:
+            for name, value in head.forwarding or ():
+                if name == b"x-forwarded-proto" and value.lower() in (b"http", b"https"):
+                    return value.lower().decode()
+        return self.scheme
+
     def _original(self, forwarded_for: Sequence[bytes]) -> str:
         """The rightmost address that is not a trusted proxy's; the leftmost where all are."""
         address = self.address

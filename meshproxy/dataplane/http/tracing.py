@@ -16,15 +16,22 @@ from meshproxy.snapshot.messages import TraceRecord, TriedEndpoint
 from meshproxy.snapshot.tracing import Propagation, Tracing
 
 if TYPE_CHECKING:
+    from meshproxy.dataplane.cluster import Cluster
+    from meshproxy.dataplane.http.attempt import Attempt
     from meshproxy.dataplane.http.exchange import Exchange
     from meshproxy.protocols.http1.request import RequestHead
 
 MAX_HEAD = 4096
-"""Bytes of a head that are kept; of a longer one it is the first line and the host."""
+"""Bytes of a head that are kept; of a longer one it is the first line, and `_KEPT`."""
+MAX_FIELD = 512
+"""Bytes of one of these."""
+_KEPT = (b"host:", b"user-agent:", b"tracestate:")
 _POOL = 2048
 """Random bytes drawn at once, for ids of 8 and 16."""
 _IS_OURS: Final = re.compile(rb"[0-9a-f]{16}(?!0{16})[0-9a-f]{16}")
 """A request id that can be a trace id, and half of it a span id: a trusted proxy may have sent anything."""
+_BEGINNINGS = {b"traceparent": b"\r\ntrace"}
+"""What is looked for in a head: a ``tracestate`` without a ``traceparent`` must not be passed on, either."""
 _ONLY_W3C = (Propagation.W3C,)
 _NO_PARENT: Final = TraceParent(b"", b"", None)
 
@@ -33,7 +40,8 @@ class Tracer:
     """Begins the traces of one worker."""
 
     __slots__ = (
-        "_at", "_bytes", "_connections", "_fields", "_is_w3c", "_names", "_pool", "_random", "_ways", "always_errors",
+        "_all_fields", "_at", "_bytes", "_connections", "_fields", "_is_w3c", "_names", "_pool", "_random", "_ways",
+        "always_errors",
         "sampling",
     )  # fmt: skip
 
@@ -45,7 +53,8 @@ class Tracer:
         self._is_w3c = self._ways == _ONLY_W3C
         names = tuple(name for way in self._ways for name in FIELDS[way])
         self._fields = without(*names)
-        self._names = tuple(b"\r\n" + name + b":" for name in names)
+        self._all_fields = without(*names, b"tracestate")
+        self._names = tuple(dict.fromkeys(_BEGINNINGS.get(name, b"\r\n" + name + b":") for name in names))
         self._random = random.random
         self._bytes = random.randbytes
         self._pool = b""
@@ -61,18 +70,21 @@ class Tracer:
         parent = self._parent_of(exchange.head)
         if parent is not None:
             trace_id, parent_id, sampled = parent
-            exchange.trace = Trace(self, trace_id, parent_id, self.chance(share) if sampled is None else sampled, True)
+            trace = Trace(self, trace_id, parent_id, self.chance(share) if sampled is None else sampled, True)
         elif self.chance(share):
-            exchange.trace = Trace(self, b"", b"", True, False)
+            trace = Trace(self, b"", b"", True, False)
         else:
             return self._unsampled(exchange)
+        exchange.trace = trace
+        exchange.trace_id = trace.trace_id
         return b""
 
     def _unsampled(self, exchange: Exchange) -> bytes:
-        """Nobody looks for these ids: a request's own will do."""
+        """A request's own id will do, and half of it for the span's: `late` knows both, should the request fail."""
         trace_id = exchange.request_id
         if exchange.client.facts.is_trusted and not _IS_OURS.fullmatch(trace_id):
             trace_id = self.new_trace_id()
+        exchange.trace_id = trace_id
         if self._is_w3c:
             return b"".join((b"\r\ntraceparent: 00-", trace_id, b"-", trace_id[16:], b"-00"))
         return b"\r\n" + field_lines(self._ways, trace_id, trace_id[16:], False)[:-2]
@@ -85,16 +97,20 @@ class Tracer:
                 return extract(head, self._ways) or _NO_PARENT
         return None
 
-    def wants_connection(self) -> bool:
+    def wants_connection(self, *, failed: bool) -> bool:
         """Whether a connection that is over is recorded."""
-        return self._connections and self.chance(self.sampling)
+        return self._connections and ((failed and self.always_errors) or self.chance(self.sampling))
 
-    def late(self, exchange: Exchange) -> Trace:
-        """The trace of a request that was not to be recorded, and has failed."""
-        trace = Trace(self, b"", b"", False, False)
+    def late(self, exchange: Exchange, attempt: Attempt) -> Trace:
+        """The trace of a request that was not to be recorded, and has failed: the one that its upstreams were told of.
+
+        Of several tries it has the last, which was `attempt`.
+        """
+        trace = Trace(self, exchange.trace_id, b"", False, False)
+        trace.span_id = exchange.trace_id[16:]
         if exchange.attempts:
-            trace.try_began(exchange.endpoint, exchange.started)
-            trace.try_ended(exchange.status, exchange.client.now())
+            attempt.tell_try(trace)
+            trace.try_ended(exchange.status, exchange.flags, exchange.client.now())
         return trace
 
     def new_trace_id(self) -> bytes:
@@ -114,25 +130,31 @@ class Tracer:
     def chance(self, share: float) -> bool:
         return share >= 1 or self._random() < share
 
-    def tell(self, head: bytes, trace: Trace) -> bytes:
-        """`head` with what it says of traces replaced by what is so."""
+    @property
+    def converts(self) -> bool:
+        """Whether upstreams are told in more ways than callers need to speak."""
+        return len(self._ways) > 1
+
+    def tell(self, head: bytes, trace: Trace, span_id: bytes) -> bytes:
+        """`head` with what it says of traces replaced by what is so. Without a valid parent its state is nobody's."""
         if trace.replaces:
-            head = self._fields.sub(b"", head)
+            head = (self._fields if trace.parent_id else self._all_fields).sub(b"", head)
         if self._is_w3c:
             end = b"-01\r\n\r\n" if trace.sampled else b"-00\r\n\r\n"
-            return b"".join((head[:-2], b"traceparent: 00-", trace.trace_id, b"-", trace.span_id, end))
-        return head[:-2] + field_lines(self._ways, trace.trace_id, trace.span_id, trace.sampled) + b"\r\n"
+            return b"".join((head[:-2], b"traceparent: 00-", trace.trace_id, b"-", span_id, end))
+        return head[:-2] + field_lines(self._ways, trace.trace_id, span_id, trace.sampled) + b"\r\n"
 
 
 class Trace:
     """One request's. `parent_id` is its caller's span, empty where there is none.
 
     `sampled` says that it is recorded whatever comes of it, `replaces` that it has fields of a trace already, valid or
-    not. `span_id` is that of the try at hand.
+    not. `span_id` is that of the try at hand, or of the first one to come.
     """
 
     __slots__ = (
-        "_endpoint", "_started", "_tracer", "_tries", "parent_id", "replaces", "sampled", "span_id", "trace_id",
+        "_endpoint", "_port", "_sent", "_started", "_tracer", "_tries", "parent_id", "replaces", "sampled", "span_id",
+        "trace_id",
     )  # fmt: skip
 
     def __init__(self, tracer: Tracer, trace_id: bytes, parent_id: bytes, sampled: bool, replaces: bool) -> None:
@@ -141,36 +163,56 @@ class Trace:
         self.parent_id = parent_id
         self.sampled = sampled
         self.replaces = replaces
-        self.span_id = b""
+        self.span_id = tracer.new_id()
+        self._sent = b""
         self._tries: tuple[TriedEndpoint, ...] = ()
         self._endpoint = ""
+        self._port = 0
         self._started = 0.0
 
-    def try_began(self, endpoint: str, now: float) -> None:
-        self.span_id = self._tracer.new_id()
+    def try_began(self, endpoint: str, port: int, now: float) -> None:
+        if self._endpoint:
+            self.span_id = self._tracer.new_id()
         self._endpoint = endpoint
+        self._port = port
         self._started = now
 
-    def try_ended(self, status: int, now: float) -> None:
-        self._tries += (TriedEndpoint(self.span_id, self._endpoint, self._started, now, status),)
+    def try_ended(self, status: int, flag: str, now: float) -> None:
+        self._tries += (TriedEndpoint(self.span_id, self._endpoint, self._started, now, status, self._port, flag),)
 
-    def tell(self, head: bytes) -> bytes:
+    def tell(self, head: bytes, rewritten: bool) -> bytes:
         """`head` with the try at hand as the parent of what its upstream does."""
-        if self.parent_id and not self.sampled:
-            return head  # nothing of ours comes between the caller and the upstream
-        return self._tracer.tell(head, self)
+        if rewritten:
+            self._sent = head
+        if self.parent_id and not self.sampled:  # nothing of ours comes between the caller and the upstream
+            return self._tracer.tell(head, self, self.parent_id) if self._tracer.converts else head
+        return self._tracer.tell(head, self, self.span_id)
 
     def record(self, exchange: Exchange, seconds: float) -> TraceRecord:
         """What is kept of a request that is over after `seconds`."""
         head, client, rule, cluster = exchange.head, exchange.client, exchange.rule, exchange.cluster
         frontend = client.frontend
-        raw = head.raw
-        if len(raw) > MAX_HEAD:
-            raw = b"%b %b HTTP/1.1\r\nHost: %b\r\n\r\n" % (head.method, head.path[:MAX_HEAD], head.authority)
         return TraceRecord(
-            self.trace_id, self.parent_id, frontend.context.wall, exchange.started, seconds, raw, exchange.status,
-            exchange.flags, exchange.detail, frontend.name, rule.name if rule is not None else "",
+            self.trace_id, self.parent_id, frontend.context.wall, exchange.started, seconds, _bounded(head.raw),
+            exchange.status, exchange.flags, exchange.detail, frontend.name, rule.name if rule is not None else "",
             cluster.config.name if cluster is not None else "", exchange.client_address, client.facts.address,
-            exchange.body.size, exchange.sent, exchange.request_id, self._tries,
-            client.facts.scheme,
+            exchange.body.size, exchange.sent, exchange.request_id, self._tries, client.peer_port,
+            client.facts.scheme_of(head), _scheme_of(cluster), _bounded(self._sent),
         )  # fmt: skip
+
+
+def _scheme_of(cluster: Cluster | None) -> str:
+    tls = cluster.config.tls if cluster is not None else None
+    return "https" if tls is not None and not tls.mesh else "http"
+
+
+def _bounded(head: bytes) -> bytes:
+    """`head`, or of a long one what a span is made of: the first line, and the fields that are short."""
+    if len(head) <= MAX_HEAD:
+        return head
+    line, end, fields = head.partition(b"\r\n")
+    if len(line) > MAX_HEAD:
+        method, target, version = line.split(b" ")
+        line = b"%b %b %b" % (method, target[: MAX_HEAD - 64], version)
+    kept = [each for each in fields.split(b"\r\n") if each.lower().startswith(_KEPT) and len(each) <= MAX_FIELD]
+    return end.join((line, *kept, b"", b""))

@@ -14,7 +14,7 @@ import aiohttp
 
 from meshproxy.aio.tasks import OwnedTasks
 from meshproxy.snapshot.messages import AccessRecord, AccessRecords, TraceRecord, TraceRecords
-from meshproxy.snapshot.telemetry import OTLPSettings
+from meshproxy.snapshot.telemetry import OTLPSettings, Temporality
 from meshproxy.telemetry.metrics import Family
 from meshproxy.telemetry.otlp import logs, spans
 from meshproxy.telemetry.otlp.metrics import MetricsReader
@@ -34,7 +34,7 @@ T = TypeVar("T")
 class OTLPExporter:
     """What one configuration exports, from `start` to `stop`.
 
-    `families` gives all metrics; `wall` is a clock of Unix time.
+    `families` gives all metrics, which have been counted since `counted_since`; `wall` is a clock of Unix time.
     """
 
     def __init__(
@@ -43,12 +43,13 @@ class OTLPExporter:
         families: Callable[[], Iterable[Family]],
         wall: Callable[[], float],
         random: Callable[[], float],
+        counted_since: float,
     ) -> None:
         self.settings = settings
         self._families = families
         self._wall = wall
         self._resource = resource(settings.attributes)
-        self._reader = MetricsReader(settings.temporality, wall())
+        self._reader = MetricsReader(settings.temporality, counted_since)
         connector = aiohttp.TCPConnector(ssl=_context(settings.ca_file), limit=4)
         self._session = aiohttp.ClientSession(connector=connector, trust_env=True)
         self._tasks = OwnedTasks()
@@ -83,11 +84,13 @@ class OTLPExporter:
             self._tasks.start(self._read_metrics(self.settings.metrics_interval), name="OTLP metrics reader")
 
     async def stop(self, *, flush: bool) -> None:
-        """Send no more; with `flush`, what waits has a moment to go."""
+        """Send no more; with `flush`, what waits has a moment to go, and metrics are read for the last time."""
         await self._tasks.cancel()
         if flush:
             try:
                 async with asyncio.timeout(FLUSH_WITHIN):
+                    if self.metrics is not None:
+                        self.metrics.put([await self._reading()])
                     await asyncio.gather(*(sender.flush() for sender in self._senders().values()))
             except TimeoutError:
                 pass
@@ -95,10 +98,15 @@ class OTLPExporter:
 
     async def _read_metrics(self, interval: float) -> None:
         assert self.metrics is not None
+        if self.settings.temporality is Temporality.DELTA:
+            await self._reading()  # what was before was sent, if it was to be sent
         while True:
             await asyncio.sleep(interval)
-            families = self._families()
-            self.metrics.put([await asyncio.to_thread(self._reader.read, families, self._resource, self._wall())])
+            self.metrics.put([await self._reading()])
+
+    async def _reading(self) -> Serializable:
+        families = self._families()
+        return await asyncio.to_thread(self._reader.read, families, self._resource, self._wall())
 
     def _senders(self) -> Mapping[str, Sender[Any]]:
         senders = {"traces": self.traces, "logs": self.logs, "metrics": self.metrics}

@@ -15,6 +15,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import (
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from meshproxy.snapshot.messages import AccessRecord
+from meshproxy.telemetry.otlp.urls import full_url
 from meshproxy.telemetry.otlp.values import any_value, attributes, identifier, joined, nanoseconds, scope
 
 EVENT = "meshproxy.access"
@@ -28,7 +29,7 @@ def request_of(records: list[AccessRecord], resource: Resource) -> ExportLogsSer
 
 
 def log_record_of(record: AccessRecord) -> LogRecord:
-    """One request; with the id of its trace, where it has one."""
+    """One request; with the id of its trace where that is known, recorded or not."""
     severity, text = _severity(record)
     line = joined((record.method, record.target, str(record.status), record.flags, record.detail))
     ended = nanoseconds(record.started + record.seconds)
@@ -40,11 +41,11 @@ def log_record_of(record: AccessRecord) -> LogRecord:
         event_name=EVENT,
         body=any_value(line),
         trace_id=identifier(record.trace_id.encode()),
-        flags=_SAMPLED if record.trace_id else 0,
+        flags=_SAMPLED if record.sampled else 0,
         attributes=attributes(
             {
                 "http.request.method": record.method or None,
-                "url.full": f"{record.scheme}://{record.host}{record.target}" if record.host else None,
+                "url.full": _url(record),
                 "http.response.status_code": record.status or None,
                 "http.route": record.rule or None,
                 "client.address": record.client,
@@ -58,6 +59,14 @@ def log_record_of(record: AccessRecord) -> LogRecord:
             }
         ),
     )
+
+
+def _url(record: AccessRecord) -> str | None:
+    target = record.target.encode()
+    if not record.host or not target.startswith(b"/"):
+        return record.target or None
+    path, mark, query = target.partition(b"?")
+    return full_url(record.scheme, record.host.encode(), path, query if mark else None).decode()
 
 
 def _severity(record: AccessRecord) -> tuple[SeverityNumber.ValueType, str]:

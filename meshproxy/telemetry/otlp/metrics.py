@@ -1,7 +1,8 @@
 """The metrics of `telemetry.prometheus`, as OTLP's sums, gauges and histograms.
 
-They are made of the same families, so that both ways show the same numbers under the same names, but for a
-counter's ``_total``, which is Prometheus' own.
+They are made of the same families, so that both ways show the same numbers. Names are as OpenTelemetry's conventions
+have them, with dots and without units (``meshproxy.route.request_duration``); whatever makes Prometheus' names of
+those makes ours.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class MetricsReader:
         samples = list(samples)
         if not samples:
             return None
-        made = Metric(name=name.removesuffix("_total"), description=about.help, unit=_unit(name))
+        made = Metric(name=_name(name), description=about.help, unit=_unit(name))
         if about.kind == "gauge":
             made.gauge.CopyFrom(Gauge(data_points=(_number(labels, value, now) for labels, value in samples)))
         elif about.kind == "counter":
@@ -150,8 +151,15 @@ def _labels(text: str) -> dict[str, str | None]:
     }
 
 
+def _name(name: str) -> str:
+    """``meshproxy_route_requests_total`` → ``meshproxy.route.requests``."""
+    parts = name.removesuffix("_total").removesuffix("_seconds").removesuffix("_bytes").split("_", 2)
+    return ".".join(parts)
+
+
 def _unit(name: str) -> str:
     """UCUM's, as the name says it."""
-    if "_seconds" in name:
+    name = name.removesuffix("_total")
+    if name.endswith("_seconds"):
         return "s"
-    return "By" if "_bytes" in name else ""
+    return "By" if name.endswith("_bytes") else ""

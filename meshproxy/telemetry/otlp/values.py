@@ -11,6 +11,7 @@ from meshproxy import __version__
 
 Plain = str | int | float | bool | tuple[str, ...]
 NANOSECONDS = 1_000_000_000
+_DISTRO = {"telemetry.distro.name": "meshproxy", "telemetry.distro.version": __version__}
 
 
 def attributes(values: Mapping[str, Plain | None]) -> Iterator[KeyValue]:
@@ -33,8 +34,8 @@ def any_value(value: Plain) -> AnyValue:
 
 
 def resource(values: Mapping[str, str]) -> Resource:
-    """Who sends."""
-    return Resource(attributes=attributes(values))
+    """Who sends, and by what."""
+    return Resource(attributes=attributes({**_DISTRO, **values}))
 
 
 def scope() -> InstrumentationScope:

@@ -32,11 +32,15 @@ async def test_a_connection_is_recorded_with_its_endpoint(tcp: Plane, make_backe
     assert (record.received, record.sent, record.head, record.flags) == (5, 5, b"", "")
     assert [each.endpoint for each in record.tries] == [backend.endpoint.id]
     assert record.tries[0].ended == record.started + record.seconds
+    assert record.tries[0].port == backend.endpoint.address.port
+    assert record.peer_port
 
 
-async def test_a_connection_that_nobody_took_says_so(tcp: Plane, closed_endpoint: Endpoint) -> None:
+@pytest.mark.parametrize("sampling", [0, 1])
+async def test_a_connection_that_nobody_took_says_so(tcp: Plane, closed_endpoint: Endpoint, sampling: float) -> None:
+    """Sampled or not: it is an error."""
     tcp.apply(closed_endpoint)
-    trace(tcp)
+    trace(tcp, sampling=sampling)
     assert await is_reset(tcp)
     (record,) = await taken(tcp)
     assert (record.flags, record.detail, record.tries) == ("UF", "no upstream took the connection", ())

@@ -7,12 +7,15 @@ from random import Random
 
 import pytest
 
-from meshproxy.dataplane.http.tracing import Tracer
+from meshproxy.dataplane.http.tracing import MAX_FIELD, MAX_HEAD, Tracer
+from meshproxy.protocols.http1.request import parse_request
+from meshproxy.snapshot.http import HTTPListener
 from meshproxy.snapshot.messages import TraceRecord
-from meshproxy.snapshot.routes import RetryCondition, RetryPolicy
+from meshproxy.snapshot.routes import Filters, Mirror, PathRewrite, RetryCondition, RetryPolicy, Rewrite
 from meshproxy.snapshot.tracing import Propagation, Tracing
 from tests.support.access import decoded
-from tests.support.http import HTTPPlane, Received, rule
+from tests.support.dataplane import wait_until
+from tests.support.http import OK, HTTPPlane, Received, rule
 from tests.unit.dataplane.http.conftest import MakeOrigin
 
 TRACE, SPAN = b"4bf92f3577b34da6a3ce929d0e0e4736", b"00f067aa0ba902b7"
@@ -103,6 +106,51 @@ async def test_a_malformed_field_begins_a_trace(plane: HTTPPlane, make_origin: M
     assert told(origin.requests[0]) == (record.trace_id, record.tries[0].span_id, True)
 
 
+@pytest.mark.parametrize("sampling", [0, 1])
+@pytest.mark.parametrize("fields", [(), (b"traceparent: nonsense",)])
+async def test_a_state_without_a_trace_goes_no_further(
+    plane: HTTPPlane, make_origin: MakeOrigin, sampling: float, fields: tuple[bytes, ...]
+) -> None:
+    """It is of a trace that is not gone on with; baggage is of none."""
+    origin = await make_origin()
+    plane.route(rule(), origins=(origin,))
+    trace(plane, sampling)
+    client = await plane.connect()
+    await client.get(b"/", b"tracestate: a=b", b"baggage: k=v", *fields)
+    (request,) = origin.requests
+    assert request.field(b"tracestate") is None
+    assert request.field(b"baggage") == b"k=v"
+    assert told(request)[2] is bool(sampling)
+
+
+async def test_what_is_not_sampled_is_told_in_all_ways(plane: HTTPPlane, make_origin: MakeOrigin) -> None:
+    """Or who knows B3 only would begin a trace of its own."""
+    origin = await make_origin()
+    plane.route(rule(), origins=(origin,))
+    trace(plane, 1, Propagation.W3C, Propagation.B3, Propagation.B3_MULTI)
+    client = await plane.connect()
+    await client.get(b"/", UNSAMPLED)
+    (request,) = origin.requests
+    assert told(request) == (TRACE, SPAN, False)
+    assert request.field(b"b3") == b"%b-%b-0" % (TRACE, SPAN)
+    multi = [request.field(name) for name in (b"X-B3-TraceId", b"X-B3-SpanId", b"X-B3-Sampled")]
+    assert multi == [TRACE, SPAN, b"0"]
+    assert taken(plane) == []
+
+
+@pytest.mark.parametrize("fields", [(), (SAMPLED,), (UNSAMPLED,)])
+async def test_copies_are_told_of_a_trace_as_well(
+    plane: HTTPPlane, make_origin: MakeOrigin, fields: tuple[bytes, ...]
+) -> None:
+    origins = (await make_origin(), await make_origin())
+    plane.route(rule(filters=Filters(mirrors=(Mirror(cluster="c1"),))), origins=origins)
+    trace(plane, 1)
+    client = await plane.connect()
+    await client.get(b"/", *fields)
+    await wait_until(lambda: bool(origins[1].requests))
+    assert told(origins[1].requests[0]) == told(origins[0].requests[0])
+
+
 async def test_errors_are_recorded_all_the_same(plane: HTTPPlane, make_origin: MakeOrigin) -> None:
     origin = await make_origin(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
     plane.route(rule(), origins=(origin,))
@@ -114,6 +162,82 @@ async def test_errors_are_recorded_all_the_same(plane: HTTPPlane, make_origin: M
     assert (first.status, first.trace_id, first.parent_id) == (503, TRACE, SPAN)
     assert (second.status, second.parent_id) == (503, b"")
     assert [each.status for record in (first, second) for each in record.tries] == [503, 503]
+    assert told(origin.requests[1]) == (second.trace_id, second.tries[0].span_id, False), "in the trace that was told"
+
+
+async def test_why_a_try_failed(plane: HTTPPlane, make_origin: MakeOrigin) -> None:
+    """Each for itself: the request went well in the end."""
+    origin = await make_origin()
+    retry = RetryPolicy(attempts=2, conditions=(RetryCondition.RESET,), backoff=0.001)
+    plane.route(rule(retry=retry), origins=(origin,))
+    trace(plane, 1)
+    client = await plane.connect()
+
+    async def answer(request: Received) -> bytes | None:
+        return None if len(origin.requests) < 2 else OK
+
+    origin.answer = answer
+    assert (await client.get()).status == 200
+    (record,) = taken(plane)
+    assert [(each.status, each.flag) for each in record.tries] == [(0, "UC"), (200, "")]
+    assert {each.port for each in record.tries} == {origin.endpoint.address.port}
+
+
+async def test_what_the_endpoint_was_sent_is_recorded_where_it_is_something_else(
+    plane: HTTPPlane, make_origin: MakeOrigin
+) -> None:
+    origin = await make_origin()
+    filters = Filters(rewrite=Rewrite(hostname="elsewhere", path=PathRewrite(full="/new")))
+    plane.route(rule(filters=filters), origins=(origin,))
+    trace(plane, 1)
+    client = await plane.connect()
+    await client.get(b"/old?x")
+    (record,) = taken(plane)
+    sent = parse_request(record.sent_head)
+    assert (sent.path, sent.query_part, sent.authority) == (b"/new", b"x", b"elsewhere")
+    assert record.head.startswith(b"GET /old?x ")
+
+
+async def test_of_long_heads_a_part_is_kept(plane: HTTPPlane, make_origin: MakeOrigin) -> None:
+    """Such that it is a head, whatever it was; an HTTP/1.0 one needs no host."""
+    origin = await make_origin()
+    plane.route(rule(), origins=(origin,))
+    trace(plane, 1)
+    long = b"X-Long: " + b"x" * 5000
+    for line, fields in ((b"GET /%b HTTP/1.1" % (b"p" * 5000), b"Host: s\r\nUser-Agent: u"), (b"GET / HTTP/1.0", long)):
+        client = await plane.connect()
+        assert (await client.ask(line + b"\r\n" + fields + b"\r\n" + long + b"\r\n\r\n")).status == 200
+    first, second = (parse_request(record.head) for record in taken(plane))
+    assert len(first.raw) < MAX_HEAD + MAX_FIELD
+    assert (first.authority, first.header(b"user-agent"), first.header(b"x-long")) == (b"s", b"u", None)
+    assert (second.minor, second.authority) == (0, b"")
+
+
+@pytest.mark.parametrize(("trusted", "expected"), [(("127.0.0.0/8",), "https"), ((), "http")])
+async def test_the_scheme_is_what_a_trusted_proxy_says(
+    plane: HTTPPlane, make_origin: MakeOrigin, trusted: tuple[str, ...], expected: str
+) -> None:
+    plane.route(rule(), origins=(await make_origin(),), http=HTTPListener(trusted_proxies=trusted))
+    trace(plane, 1)
+    client = await plane.connect()
+    await client.get(b"/", b"X-Forwarded-Proto: https")
+    (record,) = taken(plane)
+    assert (record.scheme, record.upstream_scheme) == (expected, "http")
+    assert record.peer_port == client.writer.get_extra_info("sockname")[1]
+
+
+async def test_access_records_have_the_trace_recorded_or_not(plane: HTTPPlane, make_origin: MakeOrigin) -> None:
+    origin = await make_origin()
+    plane.route(rule(), origins=(origin,))
+    plane.plane.http.wants_record = lambda status, seconds, flags: True
+    trace(plane, 0)
+    client = await plane.connect()
+    for fields in ((SAMPLED,), (UNSAMPLED,), ()):
+        await client.get(b"/", *fields)
+    messages = map(decoded, plane.plane.take_access_records())
+    records = [record for message in messages for record in message.records]
+    assert [record.sampled for record in records] == [True, False, False]
+    assert [record.trace_id.encode() for record in records] == [told(request)[0] for request in origin.requests]
 
 
 async def test_each_try_is_a_span(plane: HTTPPlane, make_origin: MakeOrigin) -> None:
