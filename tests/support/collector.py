@@ -10,7 +10,11 @@ from typing import Self
 from aiohttp import web
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTracePartialSuccess,
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
@@ -27,6 +31,8 @@ class Collector:
         self.resources: list[dict[str, object]] = []
         self.headers: list[dict[str, str]] = []
         self.answers: list[tuple[int, dict[str, str]]] = []
+        self.rejects = (0, "")
+        """How many spans of each request are not taken, and why."""
         self.hangs = False
         self.url = ""
         self._changed = asyncio.Event()
@@ -91,7 +97,12 @@ class Collector:
         if self.hangs:
             await asyncio.Event().wait()
         status, headers = self.answers.pop(0) if self.answers else (200, {})
-        return web.Response(status=status, headers=headers, text="" if status == 200 else "as it was told")
+        if status != 200:
+            return web.Response(status=status, headers=headers, text="as it was told")
+        number, why = self.rejects
+        partly = ExportTracePartialSuccess(rejected_spans=number, error_message=why)
+        answer = ExportTraceServiceResponse(partial_success=partly if number else None)
+        return web.Response(body=answer.SerializeToString(), content_type="application/x-protobuf")
 
 
 def plain(attributes: object) -> dict[str, object]:

@@ -10,6 +10,11 @@ from collections.abc import Callable, Iterable
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import aiohttp
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTracePartialSuccess,
+    ExportTraceServiceResponse,
+)
 
 from meshproxy.base.backoff import Backoff
 
@@ -26,9 +31,13 @@ MAX_PAUSE = 30.0
 REST = 3.0
 """After each batch a pause that is so many times as long as making it took: the supervisor has other things to do, and
 data that comes faster is dropped, and counted."""
+MAX_ANSWER = 65536
+"""Bytes of a collector's answer that are read."""
 RETRIED = frozenset({429, 502, 503, 504})
 """Statuses after which to try again (OTLP specification, "Failures"); others say that the batch itself is refused."""
 
+_TROUBLES = (aiohttp.ClientError, TimeoutError, OSError)
+"""What the way to a collector may raise."""
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -131,68 +140,95 @@ class Sender(Generic[T]):
         while self._items:
             batch = self._take_batch()
             try:
-                await self._post(batch)
-            except (_Refused, _Later, aiohttp.ClientError, TimeoutError, OSError) as error:
+                self._has_sent(batch, await self._post(await self._encoded(batch)))
+            except (_Refused, _Later, *_TROUBLES) as error:
                 self._lose(batch, error)
-            else:
-                self._sent += len(batch)
 
     def _take_batch(self) -> list[T]:
         return [self._items.popleft() for _ in range(min(self._batch, len(self._items)))]
 
     async def _send_batch(self, batch: list[T]) -> None:
-        for number in range(1, TRIES + 1):
-            pause: float | None = None
-            try:
-                await self._post(batch)
-            except _Refused as error:
-                self._lose(batch, error)
-                return
-            except (_Later, aiohttp.ClientError, TimeoutError, OSError) as error:
-                pause = error.pause if isinstance(error, _Later) else None
-                self._note(error)
-                if number == TRIES:
-                    self._lose(batch, error)
+        try:
+            body = await self._encoded(batch)
+            for _ in range(TRIES - 1):
+                try:
+                    self._has_sent(batch, await self._post(body))
                     return
-            else:
-                self._sent += len(batch)
-                self._backoff.reset()
-                self._note(None)
-                return
-            await asyncio.sleep(self._backoff.next_delay() if pause is None else min(pause, MAX_PAUSE))
+                except (_Later, *_TROUBLES) as error:
+                    pause = error.pause if isinstance(error, _Later) else None
+                    self._note(str(error) or self._no_answer())
+                await asyncio.sleep(self._backoff.next_delay() if pause is None else min(pause, MAX_PAUSE))
+            self._has_sent(batch, await self._post(body))
+        except (_Refused, _Later, *_TROUBLES) as error:
+            self._lose(batch, error)
 
-    async def _post(self, batch: list[T]) -> None:
+    async def _encoded(self, batch: list[T]) -> bytes:
         loop = asyncio.get_running_loop()
         began = loop.time()
-        body = await asyncio.to_thread(self._body, batch)
-        self._rest = REST * (loop.time() - began)
-        collector = self._collector
-        headers = {**collector.headers, "Content-Type": "application/x-protobuf", "Content-Encoding": "gzip"}
-        timeout = aiohttp.ClientTimeout(total=collector.timeout)
-        async with self._session.post(collector.url, data=body, headers=headers, timeout=timeout) as response:
-            if response.status < 300:
-                return
-            said = (await response.content.read(200)).decode("utf-8", "replace").strip()
-            why = f"{collector.url} answered {response.status} {said!r}"
-            if response.status in RETRIED:
-                raise _Later(why, _retry_after(response.headers.get("Retry-After")))
-            raise _Refused(why)
+        try:
+            return await asyncio.to_thread(self._body, batch)
+        except Exception as error:  # whatever a client sent to bring this about, it costs one batch
+            _log.exception("a batch of %s cannot be encoded", self._signal)
+            raise _Refused(f"a batch cannot be encoded: {error!r}") from error
+        finally:
+            self._rest = REST * (loop.time() - began)
 
     def _body(self, batch: list[T]) -> bytes:
         return gzip.compress(self._encode(batch).SerializeToString(), compresslevel=1)
 
+    async def _post(self, body: bytes) -> ExportTracePartialSuccess:
+        """Send it, and return what the collector says of it; raises what it, or the way there, is against."""
+        collector = self._collector
+        headers = {**collector.headers, "Content-Type": "application/x-protobuf", "Content-Encoding": "gzip"}
+        timeout = aiohttp.ClientTimeout(total=collector.timeout)
+        async with self._session.post(
+            collector.url, data=body, headers=headers, timeout=timeout, allow_redirects=False
+        ) as response:
+            said = await response.content.read(MAX_ANSWER)
+            if response.status < 300:
+                return _partial_success(said)
+            text = said[:200].decode("utf-8", "replace").strip()
+            why = f"{collector.url} answered {response.status} {text!r}"
+            if response.status in RETRIED:
+                raise _Later(why, _retry_after(response.headers.get("Retry-After")))
+            raise _Refused(why)
+
+    def _has_sent(self, batch: list[T], answer: ExportTracePartialSuccess) -> None:
+        """The collector took `batch`, or the most of it."""
+        rejected = max(0, min(answer.rejected_spans, len(batch)))
+        self._sent += len(batch) - rejected
+        self._dropped += rejected
+        self._backoff.reset()
+        said = answer.error_message[:200] or "it does not say why"
+        self._note(f"{self._collector.url} rejected {rejected} of {len(batch)}: {said}" if rejected else "")
+
     def _lose(self, batch: list[T], error: Exception) -> None:
         self._dropped += len(batch)
-        self._note(error)
+        self._note(str(error) or self._no_answer())
 
-    def _note(self, error: Exception | None) -> None:
-        """Keep what is wrong, and say it once."""
-        problem = "" if error is None else str(error) or f"no answer within {self._collector.timeout:g} s"
+    def _no_answer(self) -> str:
+        return f"no answer within {self._collector.timeout:g} s"
+
+    def _note(self, problem: str) -> None:
+        """Keep what is wrong, and say it once; nothing where all is well."""
         if problem and not self._problem:
             _log.warning("%s cannot be sent: %s", self._signal, problem)
         elif self._problem and not problem:
             _log.info("%s are sent again", self._signal)
         self._problem = problem
+
+
+def _partial_success(answer: bytes) -> ExportTracePartialSuccess:
+    """What the collector did not take (OTLP specification, "Partial Success"): it may not be sent again.
+
+    The three signals' messages are alike but for the names.
+    """
+    response = ExportTraceServiceResponse()
+    try:
+        response.ParseFromString(answer)
+    except DecodeError:  # it is some other body
+        return ExportTracePartialSuccess()
+    return response.partial_success
 
 
 def _retry_after(value: str | None) -> float | None:

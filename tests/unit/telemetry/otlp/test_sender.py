@@ -133,6 +133,41 @@ async def test_a_collector_that_hangs_is_left(
     assert sender.status().problem == "no answer within 0.05 s"
 
 
+async def test_what_a_collector_rejects_of_a_batch_is_dropped(
+    collector: Collector, session: aiohttp.ClientSession, tasks: OwnedTasks
+) -> None:
+    collector.rejects = (2, "too old")
+    sender = make_sender(session, collector.url)
+    tasks.start(sender.run(), name="sender")
+    sender.put([make_trace() for _ in range(5)])
+    await becomes(sender, 3, 2, f"{collector.url}/v1/traces rejected 2 of 5: too old")
+    collector.rejects = (0, "")
+    sender.put([make_trace()])
+    await becomes(sender, 4, 2)
+
+
+async def test_a_redirect_is_not_followed(
+    collector: Collector, session: aiohttp.ClientSession, tasks: OwnedTasks
+) -> None:
+    """A POST would become a GET, whose success would count."""
+    collector.answers = [(302, {"Location": "/"})]
+    sender = make_sender(session, collector.url)
+    tasks.start(sender.run(), name="sender")
+    sender.put([make_trace()])
+    await becomes(sender, 0, 1, f"{collector.url}/v1/traces answered 302 'as it was told'")
+
+
+async def test_what_cannot_be_encoded_costs_its_batch(
+    collector: Collector, session: aiohttp.ClientSession, tasks: OwnedTasks, caplog: pytest.LogCaptureFixture
+) -> None:
+    sender = make_sender(session, collector.url, batch=1)
+    tasks.start(sender.run(), name="sender")
+    sender.put([make_trace(head=b"no head at all"), make_trace()])
+    await becomes(sender, 1, 1)
+    assert "a batch of traces cannot be encoded" in caplog.text
+    caplog.clear()
+
+
 async def test_what_waits_is_bounded(session: aiohttp.ClientSession) -> None:
     sender = make_sender(session, "http://127.0.0.1:1")
     trace = make_trace()
