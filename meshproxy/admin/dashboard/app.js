@@ -21,6 +21,7 @@ const RESTART_SHOWN = 10_000; // ms
 let here = place();
 let drawing = false;
 let help = false;
+let focused = null;
 
 /** [view, what of it], by the address: #/services/shop%2Fcart. */
 function place() {
@@ -47,7 +48,7 @@ function drawNow() {
   const [view, what] = here;
   const known = state.status !== null;
   render(document.getElementById("app"),
-    h("div", { class: `shell ${state.connection}` },
+    h("div", { class: `shell ${state.connection}`, inert: help || state.connection === "unauthorized" },
       sidebar(view),
       h("main", { id: "main", tabindex: "-1" },
         notice(),
@@ -130,12 +131,16 @@ const KEYS = [["1 … 7", "the views, in their order"], ["/", "the filter"], ["?
 function helpDialog() {
   return h("div", { class: "veil", key: "help", onclick: () => toggleHelp(false) }, h("div", { class: "dialog", role: "dialog", "aria-modal": "true", "aria-label": "Keys" },
     h("h2", null, "Keys"),
-    h("dl", { class: "keys" }, KEYS.map(([key, what]) => h("div", { key }, h("dt", null, h("kbd", null, key)), h("dd", null, what))))));
+    h("dl", { class: "keys" }, KEYS.map(([key, what]) => h("div", { key }, h("dt", null, h("kbd", null, key)), h("dd", null, what)))),
+    h("button", { id: "close", class: "primary", type: "button" }, "Close"))); // by the click on what is around it, too
 }
 
+/** While keys are explained the page behind takes none; then whatever had the focus has it again. */
 function toggleHelp(shown) {
+  if (shown) focused = document.activeElement;
   help = shown;
-  draw();
+  drawNow();
+  (shown ? document.getElementById("close") : focused)?.focus();
 }
 
 // -- theme, keys, address ----------------------------------------------------------------

@@ -3,7 +3,7 @@
 
 const SILENCE = 6000; // ms without an update, of which there is one a second: the connection is dead
 const LONGEST_PAUSE = 5000;
-const KEPT_REQUESTS = 1000;
+const KEPT_REQUESTS = 500; // of those that went well, and of those that did not: as the proxy keeps them
 export const HISTORY = 120; // updates that charts show
 const TOKEN = "meshproxy-token";
 
@@ -137,7 +137,13 @@ function takeStatus(status) {
 
 function takeRequests(newer) {
   const last = state.requests.at(-1)?.number ?? 0;
-  state.requests = [...state.requests, ...newer.filter((each) => each.number > last)].slice(-KEPT_REQUESTS);
+  state.requests = newest([...state.requests, ...newer.filter((each) => each.number > last)]);
+}
+
+/** The last of both kinds, so that the many do not push out the few. */
+function newest(requests) {
+  const left = { true: KEPT_REQUESTS, false: KEPT_REQUESTS };
+  return requests.reverse().filter((each) => left[each.bad]-- > 0).reverse();
 }
 
 function remember(rates) {

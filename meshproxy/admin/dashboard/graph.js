@@ -41,14 +41,14 @@ function entryNode(entry) {
   const kind = entry.id.startsWith("Gateway/") ? "Gateway" : entry.addresses[0] ?? "applications here";
   return {
     id: entry.id, label: labelOf(entry.id), secure: entry.secure, level: requests ? levelOfRequests(requests) : "idle",
-    text: requests ? textOf(requests) : kind, kind: "entry",
+    text: requests ? textOf(requests) : kind, title: titleOf(requests), kind: "entry",
   };
 }
 
 function serviceNode(service) {
   return {
     id: service.id, label: labelOf(service.id), secure: service.secure, level: service.level, kind: "service",
-    text: textOf(service.requests, service.connections) || readiness(service),
+    text: textOf(service.requests, service.connections) || readiness(service), title: titleOf(service.requests),
     href: `#/services/${encodeURIComponent(service.id)}`,
   };
 }
@@ -59,7 +59,7 @@ function endpointNodes(service, most) {
   const nodes = shown.map((each) => ({
     id: `${service.id} ${each.key}`, label: each.name || each.id, secure: each.secure && service.secure, kind: "endpoint", href,
     level: levelOfEndpoint(each),
-    text: each.usable ? shortText(each) || each.id : each.reason || each.status,
+    text: each.usable ? shortText(each) || each.id : each.reason || each.status, title: each.usable ? titleOf(each.requests) : "",
   }));
   const hidden = service.endpoints.slice(shown.length);
   if (hidden.length) {
@@ -77,6 +77,11 @@ function textOf(requests, connections) {
   if (requests) return `${format.rate(requests[0])}/s · ${format.share(requests[1])} · ${format.latency(requests[3])}`;
   if (connections) return `${connections[0]} open · ${format.bytes(connections[3] + connections[4])}/s`;
   return "";
+}
+
+/** All that there is, for whoever points at it. */
+function titleOf(requests) {
+  return requests ? `${textOf(requests)} p99 · ${format.latency(requests[2])} p50` : "";
 }
 
 /** What matters most of an endpoint: how many fail, if any do, or how long it takes. */
@@ -206,7 +211,8 @@ function drawLine(line, from, to, nodeWidth) {
 
 function nodeAt({ node, left, top, height }, nodeWidth) {
   const style = { left: `${left}px`, top: `${top}px`, width: `${nodeWidth}px`, height: `${height}px` };
-  return h(node.href ? "a" : "div", { class: `node ${node.kind} ${node.level}`, href: node.href, key: node.id, style, title: `${node.label}: ${node.text}` },
+  const title = `${node.label}: ${node.title || node.text}${node.secure ? `, by ${node.secure}` : ""}`;
+  return h(node.href ? "a" : "div", { class: `node ${node.kind} ${node.level}`, href: node.href, key: node.id, style, title },
     h("span", { class: "node-name" }, dot(node.level), h("span", { class: "cut" }, node.label), lock(node.secure)),
     h("span", { class: "node-text cut" }, node.text));
 }

@@ -59,6 +59,6 @@ function detailsOf(each) {
   return h("tr", { key: `details ${each.number}`, class: "details" }, h("td", { colspan: 7 }, facts([
     ["Why", each.detail], ["Flags", each.flags], ["Rule", each.rule], ["Listener", each.listener], ["Endpoint", each.endpoint], ["Client", each.client],
     ["Tries", String(each.attempts)], ["Received", format.bytes(each.received)], ["Sent", format.bytes(each.sent)],
-    ["Request id", each.requestId], ["Trace id", each.traceId],
+    ["Request id", each.requestId], ["Trace id", each.traceId && `${each.traceId}${each.sampled ? "" : " (not recorded)"}`],
   ])));
 }
