@@ -6,6 +6,7 @@ import ctypes
 import json
 import os
 import re
+import signal
 import socket
 import struct
 from collections import Counter
@@ -152,13 +153,13 @@ def _as_grafana_asks(query: str) -> str:
 async def test_no_request_fails_while_containers_come_and_go(shop: Shop) -> None:
     async with shop.visited() as answers:
         await wait_until(lambda: _asked(answers, 50), "there is traffic")
-        await shop.compose.up("--wait", "--no-recreate", "--scale", "api=3")
+        await shop.compose.up("--wait", "--scale", "api=3")
         await wait_until(lambda: _instances(shop, 3), "three of v1 are known", START)
         await shop.compose("restart", "api")
         await wait_until(lambda: _instances(shop, 3), "they are back", START)
         await shop.compose("stop", "api-v2")
         await shop.compose("start", "api-v2")
-        await shop.compose.up("--wait", "--no-recreate", "--scale", "api=1")
+        await shop.compose.up("--wait", "--scale", "api=1")
         before = answers.total()
         await wait_until(lambda: _asked(answers, before + 50), "and there still is")
     assert set(answers) <= {V1, V2}, answers
@@ -172,6 +173,22 @@ async def _instances(shop: Shop, number: int) -> bool:
     """Whether so many of version 1 are to be asked."""
     ready = [row["weight"] for row in await shop.endpoints("api") if row["status"] != "NotReady"]
     return ready.count(V1_WEIGHT) == number
+
+
+async def test_a_sidecar_that_dies_comes_back_to_its_program(shop: Shop) -> None:
+    if os.geteuid():
+        pytest.skip("processes of containers can be killed by root only")
+    sidecar = (await shop.compose("ps", "--quiet", "web-proxy")).strip()
+    started = await output_of("docker", "inspect", "-f", "{{.State.StartedAt}}", sidecar)
+    os.kill(int(await output_of("docker", "inspect", "-f", "{{.State.Pid}}", sidecar)), signal.SIGKILL)
+
+    async def is_back() -> bool:
+        if await output_of("docker", "inspect", "-f", "{{.State.StartedAt}}", sidecar) == started:
+            return False
+        return answered(await client.get("/")) in (V1, V2)
+
+    async with httpx.AsyncClient(base_url=shop.url, trust_env=False, timeout=START) as client:
+        await wait_until(is_back, "the program is reached through another process", START)
 
 
 async def test_image_and_sidecars_are_small(shop: Shop) -> None:
