@@ -1,8 +1,8 @@
 """Starts a proxy in a container: ``sidecar.py [PROGRAM ARGUMENT…]``.
 
 Takes one of the bootstrap tokens that the CA left, where there is a volume of them, so that containers of one service,
-however many they are, have one each. With a program it runs both, for a service that is scaled: the program from when the
-proxy is ready until the proxy has taken it out and finished what was open.
+however many they are, have one each. With a program it runs both, for a service that is scaled: the program from when
+the proxy is ready until the proxy has taken it out and finished what was open.
 """
 
 from __future__ import annotations
