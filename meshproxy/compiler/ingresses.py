@@ -16,7 +16,7 @@ from meshproxy.base.addresses import SocketAddress
 from meshproxy.compiler.backends import BackendIndex, Target
 from meshproxy.compiler.diagnostics import Diagnostics
 from meshproxy.compiler.edges import Edge, EdgeHost, Edges
-from meshproxy.compiler.hostnames import coverers, covers
+from meshproxy.compiler.hostnames import coverers
 from meshproxy.compiler.ingress_classes import ours
 from meshproxy.compiler.ingress_tls import IngressTLS, redirected, secured_names, secures
 from meshproxy.compiler.seniority import seniority
@@ -111,26 +111,24 @@ def _serve_tls(
 
 
 def _fill(edge: Edge, anywhere: Collection[EdgeHost], rules: Iterable[Rule], last: Iterable[Rule]) -> None:
-    """Add `rules` to the hosts of `edge` that they are for, those for any host to the ones `anywhere`; then `last`."""
-    homes: dict[str, tuple[EdgeHost, ...]] = {"": tuple(anywhere)}
+    """Add `rules` to the hosts of `edge` that they are for, those for any host to the ones `anywhere`; then `last`.
+
+    A rule is for the most specific host that covers its own, and for those that a wildcard of its own covers.
+    """
+    covered: dict[str, list[EdgeHost]] = {}
+    for name, host in edge.hosts.items():
+        for pattern in coverers(name):
+            covered.setdefault(pattern, []).append(host)
     for rule in rules:
-        hostname = _host(rule)
-        if hostname not in homes:
-            homes[hostname] = tuple(_homes(hostname, edge.hosts))
-        for host in homes[hostname]:
+        homes = anywhere
+        if hostname := _host(rule):
+            best = next((edge.hosts[each] for each in coverers(hostname) if each in edge.hosts), None)
+            homes = dict.fromkeys((*filter(None, (best,)), *covered.get(hostname, ())))
+        for host in homes:
             host.rules.append(rule)
     for rule in last:
         for host in anywhere:
             host.rules.append(rule)
-
-
-def _homes(hostname: str, hosts: Mapping[str, EdgeHost]) -> Iterator[EdgeHost]:
-    """Where requests for `hostname` end: the most specific that covers it, and those that it covers, if a wildcard."""
-    best = next((hosts[each] for each in coverers(hostname) if each in hosts), None)
-    if best is not None:
-        yield best
-    if hostname.startswith("*."):
-        yield from (host for name, host in hosts.items() if host is not best and name and covers(hostname, name))
 
 
 def _host(rule: Rule) -> str:

@@ -30,22 +30,25 @@ def read_lists(pem: bytes, what: str) -> list[x509.CertificateRevocationList]:
         raise IdentityError(f"{what} cannot be read, as though half-written: {error}") from None
 
 
-def with_lists(identity: Identity, crl: bytes) -> Identity:
-    """`identity`, whose peers must not be among those that `crl` revokes. Raises as `check_lists` does."""
+def with_lists(identity: Identity, crl: bytes, what: str) -> Identity:
+    """`identity`, whose peers must not be among those that `crl`, which is called `what`, revokes.
+
+    Raises as `check_lists` does.
+    """
     try:
         text = crl.decode("ascii")
     except UnicodeDecodeError:
-        raise IdentityError("the revocation lists are not in PEM") from None
-    check_lists(text, identity.trust_bundle)
+        raise IdentityError(f"{what} is not in PEM") from None
+    check_lists(text, identity.trust_bundle, what)
     return msgspec.structs.replace(identity, crl=text)
 
 
-def check_lists(crl: str, roots: str) -> tuple[str, ...]:
+def check_lists(crl: str, roots: str, what: str = "the revocation lists") -> tuple[str, ...]:
     """The roots that none of the lists is of: whoever chains to them is refused.
 
     Raises `IdentityError` where a list cannot be read, or says that it is a root's and was not signed by it.
     """
-    lists = read_lists(crl.encode(), "the revocation lists")
+    lists = read_lists(crl.encode(), what)
     trusted = read_certificates(roots.encode(), "the roots")
     for each in lists:
         issuers = [root for root in trusted if root.subject == each.issuer]

@@ -52,7 +52,7 @@ class FilesIdentitySource:
         try:
             chain, key, roots = (read_file(path) for path in (self._certificate, self._key, self._roots))
             identity = make_identity(chain, key, roots, self._wall_clock(), self._wanted)
-            return identity if self._crl is None else with_lists(identity, read_file(self._crl))
+            return identity if self._crl is None else with_lists(identity, read_file(self._crl), str(self._crl))
         except IdentityError as error:
             return Trouble(f"{self._certificate}: {error}")
 

@@ -34,21 +34,25 @@ from meshproxy.resources.ingress import (
     IngressRule,
     IngressServiceBackend,
     IngressSpec,
+    IngressTLS,
     PathType,
     ServiceBackendPort,
 )
 from meshproxy.resources.meta import ObjectMeta, Resource
+from meshproxy.resources.policy_tls import CertificateSource
 from meshproxy.resources.proxy import IngressListener, ProxySpec
 from meshproxy.resources.reference_grant import ReferenceGrantFrom, ReferenceGrantSpec, ReferenceGrantTo
 from meshproxy.resources.service import Protocol, ServicePort, ServiceSpec, ServiceType
 from meshproxy.snapshot.consistency import check_consistency
 from meshproxy.snapshot.routes import RouteTable
+from tests.support.routing import fill, make_request, winner
 
 NAMESPACES = st.sampled_from(("default", "shop"))
 NAMES = ("a", "b")
 PORTS = st.sampled_from((80, 81))
 HOSTNAMES = st.sampled_from((None, "a.example", "*.example", "x.a.example", "*.a.example"))
 TIMES = st.sampled_from((None, "2024-01-01T00:00:00Z", "2024-01-02T00:00:00Z", "no time"))
+SECRETS = st.sampled_from(("a", "b"))
 maybe = st.booleans()
 
 
@@ -151,7 +155,14 @@ def ingresses(draw: st.DrawFn, namespace: str, name: str) -> Ingress:
         IngressRule(host=draw(HOSTNAMES), http=HTTPIngressRuleValue(paths=paths))
         for _ in range(draw(st.integers(0, 2)))
     )
+    tls = tuple(
+        IngressTLS(
+            hosts=tuple(filter(None, draw(st.lists(HOSTNAMES, max_size=2)))), secret_name=draw(st.none() | SECRETS)
+        )
+        for _ in range(draw(st.integers(0, 2)))
+    )
     spec = IngressSpec(
+        tls=tls,
         ingress_class_name=draw(st.sampled_from((None, "meshproxy", "nginx"))),
         default_backend=backend if draw(maybe) else None,
         rules=rules,
@@ -196,6 +207,22 @@ def test_consistent_and_independent_of_order(resources: list[Resource], random: 
     again = compile_resources(shuffled)
     assert msgspec.msgpack.encode(again.snapshot) == msgspec.msgpack.encode(compiled.snapshot)
     assert again.findings == compiled.findings
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.tuples(*(ingresses(namespace, name) for namespace in ("default", "shop") for name in NAMES)))
+def test_requests_by_tls_meet_the_rules_that_plain_ones_meet(resources: tuple[Ingress, ...]) -> None:
+    """A default certificate has every server name served, so that nothing but what serves it differs."""
+    certificate = CertificateSource(certificate="a.pem", key="a.key")
+    spec = ProxySpec(ingress=IngressListener(default_certificate=certificate, https_redirect=False))
+    proxy = Proxy(api_version="meshproxy.dev/v1", kind="Proxy", metadata=ObjectMeta(name="p"), spec=spec)
+    snapshot = compile_resources([proxy, *resources]).snapshot
+    routers = [fill(table) for table in snapshot.route_tables]
+    assert [table.name for table in snapshot.route_tables] in ([], ["0.0.0.0:443", "0.0.0.0:80"])
+    for host in ("a.example", "b.example", "x.a.example", "y.a.example", "z.y.a.example", "example", "other"):
+        for path in ("/x", "/"):
+            met = [winner(router, make_request(path, host)) or "" for router in routers]
+            assert len({name.partition("@")[0] for name in met}) <= 1, (host, path)
 
 
 @settings(max_examples=100, deadline=None)
