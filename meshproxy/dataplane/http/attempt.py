@@ -58,9 +58,12 @@ _NOBODY: Final = AttemptOwner()
 
 
 class Attempt:
-    """Implements `upstream.Attached`. Used again for each try of its owner; `active` from `begin` to `end`."""
+    """Implements `upstream.Attached`. Used again for each try of its owner; `active` from `begin` to `end`.
 
-    __slots__ = ("_cluster", "_owner", "active", "connection", "started", "upstream")
+    `status` and `flag` are what it ended with.
+    """
+
+    __slots__ = ("_cluster", "_owner", "active", "connection", "flag", "started", "status", "upstream")
 
     upstream: Upstream
     _cluster: Cluster
@@ -70,6 +73,8 @@ class Attempt:
         self.connection: UpstreamConnection | None = None
         self.active = False
         self.started = 0.0
+        self.status = 0
+        self.flag = ""
 
     def begin(self, cluster: Cluster, upstream: Upstream, now: float) -> None:
         """Count as a request of `upstream`; `find_connection` comes next."""
@@ -186,6 +191,7 @@ class Attempt:
         if not self.active:
             return
         self.active = False
+        self.status, self.flag = status, flag
         self.settle()
         connection, self.connection = self.connection, None
         upstream, cluster = self.upstream, self._cluster

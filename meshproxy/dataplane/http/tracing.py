@@ -110,7 +110,7 @@ class Tracer:
         trace.span_id = exchange.trace_id[16:]
         if exchange.attempts:
             attempt.tell_try(trace)
-            trace.try_ended(exchange.status, exchange.flags, exchange.client.now())
+            trace.try_ended(attempt.status, attempt.flag, exchange.client.now())
         return trace
 
     def new_trace_id(self) -> bytes:

@@ -165,6 +165,21 @@ async def test_errors_are_recorded_all_the_same(plane: HTTPPlane, make_origin: M
     assert told(origin.requests[1]) == (second.trace_id, second.tries[0].span_id, False), "in the trace that was told"
 
 
+async def test_an_endpoint_that_did_not_answer_has_no_status(plane: HTTPPlane, make_origin: MakeOrigin) -> None:
+    """What the proxy answers in its place is none of the endpoint's."""
+
+    async def answer(request: Received) -> bytes | None:
+        return None
+
+    plane.route(rule(), origins=(await make_origin(answer),))
+    trace(plane, 0, always_errors=True)
+    client = await plane.connect()
+    assert (await client.get()).status == 502
+    (record,) = taken(plane)
+    assert record.status == 502
+    assert [(each.status, each.flag) for each in record.tries] == [(0, "UC")]
+
+
 async def test_why_a_try_failed(plane: HTTPPlane, make_origin: MakeOrigin) -> None:
     """Each for itself: the request went well in the end."""
     origin = await make_origin()
