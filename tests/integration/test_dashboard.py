@@ -74,7 +74,9 @@ async def test_traffic_is_seen_while_it_flows(
     await open_dashboard(page, proxy)
     assert "/s" not in await page.run(NODE.format("shop:"))
     async with http_traffic(address, concurrency=2):
-        await page.wait_for(f"/ [0-9.k]+\\/s · 100%/.test({NODE.format('shop:')})", "the Service has requests")
+        await page.wait_for(
+            f"/ [0-9.k]+\\/s · 100% · p50 .+ · p99 /.test({NODE.format('shop:')})", "the Service has requests"
+        )
         await page.wait_for(f"{NODE.format('next-1:')}.includes('/s')", "so has the endpoint that it is routed to")
         await page.wait_for("document.querySelectorAll('.line .flow').length >= 4", "all the way there are lines")
         await show(page, "routes")

@@ -151,6 +151,16 @@ def _large(count: int) -> Snapshot:
     )
 
 
+class Lonely(FakeView):
+    """Its Services have no endpoints."""
+
+    def snapshot(self) -> Snapshot:
+        whole = super().snapshot()
+        services = tuple(msgspec.structs.replace(each, not_ready=()) for each in whole.services)
+        assignments = tuple(msgspec.structs.replace(each, endpoints=()) for each in whole.assignments)
+        return msgspec.structs.replace(whole, assignments=assignments, services=services)
+
+
 class Empty(FakeView):
     """Nothing is configured."""
 
@@ -286,6 +296,12 @@ async def test_the_keyboard_is_enough(page: Page, open_dashboard: Open) -> None:
             break
     await page.press("Enter")
     await page.wait_for("location.hash.startsWith('#/services/default')", "a Service's page")
+
+
+async def test_a_service_without_endpoints_needs_attention(page: Page, open_dashboard: Open) -> None:
+    await open_dashboard(Lonely())
+    await page.wait_for_text("backend has no endpoints")
+    assert "other has no endpoints" not in await page.text(), "whose name leads elsewhere"
 
 
 async def test_sorting_says_so(page: Page, open_dashboard: Open) -> None:

@@ -45,10 +45,11 @@ function entryNode(entry) {
   };
 }
 
-function serviceNode(service) {
+function serviceNode(service, narrow) {
   return {
     id: service.id, label: labelOf(service.id), secure: service.secure, level: service.level, kind: "service",
-    text: textOf(service.requests, service.connections) || readiness(service), title: titleOf(service.requests),
+    text: (narrow ? "" : titleOf(service.requests)) || textOf(service.requests, service.connections) || readiness(service),
+    title: titleOf(service.requests),
     href: `#/services/${encodeURIComponent(service.id)}`,
   };
 }
@@ -79,9 +80,10 @@ function textOf(requests, connections) {
   return "";
 }
 
-/** All that there is, for whoever points at it. */
+/** All that there is: where there is room, and for whoever points at it. */
 function titleOf(requests) {
-  return requests ? `${textOf(requests)} p99 · ${format.latency(requests[2])} p50` : "";
+  if (!requests) return "";
+  return `${format.rate(requests[0])}/s · ${format.share(requests[1])} · p50 ${format.latency(requests[2])} · p99 ${format.latency(requests[3])}`;
 }
 
 /** What matters most of an endpoint: how many fail, if any do, or how long it takes. */
@@ -123,7 +125,7 @@ function layOut({ entries, services, calls, width, narrow }) {
     }
     const middle = mean(own);
     middles.set(service.id, middle);
-    placed.push({ node: serviceNode(service), column, top: middle - HEIGHT / 2, height: HEIGHT });
+    placed.push({ node: serviceNode(service, narrow), column, top: middle - HEIGHT / 2, height: HEIGHT });
   };
   services.filter((each) => !routed.has(each.id)).forEach((each) => place(each, 0));
   services.filter((each) => !middles.has(each.id)).forEach((each) => place(each, 0));

@@ -147,6 +147,7 @@ function problemsOfServices() {
   for (const each of services()) {
     const link = `#/services/${encodeURIComponent(each.id)}`;
     if (each.total && !each.ready) found.push(["bad", `${labelOf(each.id)} has no endpoint that is ready`, link]);
+    else if (!each.total && !needsNoEndpoints(each)) found.push(["warn", `${labelOf(each.id)} has no endpoints`, link]);
     else if (each.ready < each.total) found.push(["warn", `${labelOf(each.id)}: ${each.ready} of ${each.total} endpoints are ready`, link]);
     if (levelOfRequests(each.requests) === "bad") found.push(["bad", `${labelOf(each.id)}: many requests fail`, link]);
   }

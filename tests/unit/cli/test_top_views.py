@@ -128,6 +128,14 @@ def test_what_is_wrong_is_said_and_what_is_not_is_not() -> None:
     ]
 
 
+def test_a_service_without_endpoints_is_wrong_but_not_a_name_elsewhere() -> None:
+    sections = sections_of(Moving())
+    for each in sections["mesh"]["services"]:
+        each["clusters"] = []
+    assert "default/backend has no endpoints" in list(problems(sections))
+    assert "team/other has no endpoints" not in list(problems(sections))
+
+
 def test_a_terminal_obeys_nothing_that_others_wrote() -> None:
     hostile = Moving()
     hostile.recent.add([make_record(target="/\x1b]0;owned\x07", status=404)])

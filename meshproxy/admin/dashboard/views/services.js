@@ -72,10 +72,10 @@ const ENDPOINT_COLUMNS = [
 ];
 
 function statusOf(row) {
-  const level = levelOfEndpoint(row);
+  const level = row.usable ? "" : levelOfEndpoint(row);
   const text = row.status === "Unknown" ? "not checked" : row.status;
   const why = [row.reason, row.age !== null && `for ${format.age(row.age)}`].filter(Boolean).join(", ");
-  return [h("span", { class: level === "bad" || level === "warn" ? `text-${level}` : "" }, text), why && h("span", { class: "hint" }, ` ${why}`)];
+  return [h("span", { class: level && `text-${level}` }, text), why && h("span", { class: "hint" }, ` ${why}`)];
 }
 
 /** Who sent the recent requests, which are a sample. */
