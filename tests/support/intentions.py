@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -49,10 +50,15 @@ def converted(*entries: dict[str, Any], default: bool = True) -> tuple[ServiceIn
     return convert("web", msgspec.convert(entries, tuple[IntentionEntry, ...]), default)
 
 
+@cache
+def _proxy() -> Proxy:
+    proxy = load_text(PROXY).resources[0]
+    assert isinstance(proxy, Proxy)
+    return proxy
+
+
 def authorizer(*entries: dict[str, Any], default: bool = True, http: bool = True) -> Authorizer:
     """What callers of ``web`` are judged by."""
     document, _ = converted(*entries, default=default)
-    proxy = load_text(PROXY).resources[0]
-    assert isinstance(proxy, Proxy)
-    intended = IntentionIndex([document], proxy).of("web")
+    intended = IntentionIndex([document], _proxy()).of("web")
     return make_authorizer(intentions=intended.intentions, http=http)

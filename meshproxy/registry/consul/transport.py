@@ -6,6 +6,8 @@ server name and no client certificates without a warning of aiohttp's, and reads
 
 from __future__ import annotations
 
+import json
+import re
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -22,6 +24,8 @@ CONNECT_TIMEOUT = 5.0
 REQUEST_TIMEOUT = 10.0
 """Seconds for an answer, beyond the `wait` of a blocking query. Consul adds up to a sixteenth to that."""
 UNIX = "unix://"
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+"""Consul writes characters as they are, so that this is seldom found."""
 
 Params = list[tuple[str, Any]]
 Stamp = tuple[int, int]
@@ -31,7 +35,7 @@ Stamp = tuple[int, int]
 class Transport(HTTPClient):  # type: ignore[misc] # py-consul has no types
     """py-consul's `HTTPClient`, asynchronous. `token` gives the ACL token of each request, empty for none.
 
-    Raises `aiohttp.ClientError`, `OSError` (of files, too), `TimeoutError` and `UnicodeDecodeError`.
+    Raises `aiohttp.ClientError`, `OSError` (of files, too), `TimeoutError` and `ValueError` (of what is no text).
     """
 
     def __init__(self, spec: ConsulSource, token: Callable[[], str]) -> None:
@@ -111,6 +115,8 @@ class Transport(HTTPClient):  # type: ignore[misc] # py-consul has no types
             body = await _read(answer)
             # What is not UTF-8 is no JSON (RFC 8259 §8.1); of an error's reason the rest is worth reading.
             text = body.decode(errors="strict" if answer.status < 400 else "replace")
+            if answer.status < 400 and _SURROGATE.search(text):
+                _check_characters(text)
             return callback(Response(answer.status, answer.headers, text))
 
     def _connect(self) -> aiohttp.ClientSession:
@@ -159,6 +165,11 @@ async def _read(answer: aiohttp.ClientResponse) -> bytes:
         if len(body) > MAX_BODY:
             raise aiohttp.ClientPayloadError(f"the answer is larger than {MAX_BODY // 2**20} MiB")
     return bytes(body)
+
+
+def _check_characters(text: str) -> None:
+    """Raise `UnicodeEncodeError` where JSON escapes half of a character (RFC 8259 §8.2), which nobody can pass on."""
+    json.dumps(json.loads(text), ensure_ascii=False).encode()
 
 
 def _stamp(path: str | Path) -> Stamp:

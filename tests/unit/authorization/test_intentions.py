@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from meshproxy.authorization.authorizer import NO_POLICY, Verdict
 from meshproxy.authorization.caller import Caller
@@ -209,6 +211,23 @@ def test_what_cannot_be_judged_is_refused_and_said(written: dict[str, Any]) -> N
     assert not verdict(judge, "/other", principal=CART).allowed
     (finding,) = converted(one)[1]
     assert str(finding).startswith("Intention/cart => web: warning: asks for what cannot be judged here: ")
+
+
+_VALUES = st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=5), st.sampled_from(["allow", "deny"]))
+_HEADERS = st.dictionaries(st.sampled_from(["Name", "Exact", "Regex", "Prefix", "Invert", "Present"]), _VALUES)
+_HTTP = st.dictionaries(st.sampled_from(["PathExact", "PathRegex", "Methods"]), _VALUES | st.lists(_VALUES, max_size=2))
+
+
+@settings(max_examples=25)
+@given(st.fixed_dictionaries({}, optional={"Action": _VALUES, "JWT": _VALUES, "HTTP": _HTTP}), st.lists(_HEADERS))
+def test_whatever_a_permission_says_is_judged_or_refused(written: dict[str, Any], headers: list[Any]) -> None:
+    if headers:
+        written = written | {"HTTP": written.get("HTTP", {}) | {"Header": headers}}
+    one = entry("cart", Permissions=[written, permission("allow")])
+    judge = authorizer(one, default=True)
+    verdict(judge, principal=CART)
+    if converted(one)[1]:
+        assert not verdict(judge, principal=CART).allowed
 
 
 def test_an_intention_that_asks_for_a_jwt_is_refused() -> None:

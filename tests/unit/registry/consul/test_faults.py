@@ -40,6 +40,7 @@ FAULTS = {
     "HTML": (Reply(b"<html>" * 10_000), "Failed to decode JSON"),
     "nothing": (Reply(b""), "Failed to decode JSON"),
     "invalid UTF-8": (Reply(b'[{"Node": "\xff\xfe"}]'), "answered: 'utf-8' codec"),
+    "half a character": (instances("web-\ud800"), "answered: 'utf-8' codec"),
     "NUL": (Reply(b"\0" * 50), "answered: "),
     "another shape": (Reply(b'{"a": 1}'), "answered something unexpected: Expected"),
     "a string for a port": (instances("web-1", Port="80"), "Expected `int`, got `str`"),
