@@ -65,8 +65,8 @@ def redirected(rule: Rule, port: int) -> Rule:
     return msgspec.structs.replace(rule, filters=Filters(redirect=redirect), backends=())
 
 
-class IngressTLS:
-    """What Ingresses, the oldest first, say about TLS. `default` names the default certificate, if there is one."""
+class SecureHosts:
+    """Whom Ingresses, the oldest first, have TLS for. `default` names the default certificate, if there is one."""
 
     def __init__(
         self, ingresses: Iterable[Ingress], default: str, materials: MaterialIndex, diagnostics: Diagnostics

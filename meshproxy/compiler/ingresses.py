@@ -18,7 +18,7 @@ from meshproxy.compiler.diagnostics import Diagnostics
 from meshproxy.compiler.edges import Edge, EdgeHost, Edges
 from meshproxy.compiler.hostnames import coverers
 from meshproxy.compiler.ingress_classes import ours
-from meshproxy.compiler.ingress_tls import IngressTLS, redirected, secured_names, secures
+from meshproxy.compiler.ingress_tls import SecureHosts, redirected, secured_names, secures
 from meshproxy.compiler.seniority import seniority
 from meshproxy.compiler.tls_materials import MaterialIndex
 from meshproxy.resources import Ingress, IngressClass, Proxy
@@ -92,7 +92,7 @@ def _serve_tls(
     address, default = SocketAddress.parse(said.tls_address), ""
     if said.default_certificate is not None:
         default = materials.certificate_of(proxy, said.default_certificate, "spec.ingress.defaultCertificate")
-    tls = IngressTLS([each.ingress for each in rules], default, materials, diagnostics)
+    tls = SecureHosts([each.ingress for each in rules], default, materials, diagnostics)
     if not tls.is_wanted:
         return
     edge = edges.setdefault(address, Edge(address, OWNER, ListenerRole.INGRESS, secure=True))
