@@ -24,6 +24,7 @@ def visits() -> int:
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # a head and a body, and nobody waits for the other's receipt
 
     def do_GET(self) -> None:
         try:

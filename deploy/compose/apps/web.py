@@ -17,6 +17,7 @@ leaving = threading.Event()
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # a head and a body, and nobody waits for the other's receipt
 
     def do_GET(self) -> None:
         if self.path == "/healthz":
