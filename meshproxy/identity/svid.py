@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from meshproxy.snapshot.identity import Identity
 MAX_CHAIN = 10
 """Certificates between a leaf and its root: more than anyone has."""
 
+_KEY = re.compile(rb"-----BEGIN ([A-Z0-9 ]*PRIVATE KEY)-----[\x00-\x7f]+?-----END \1-----")
 _PEM, _DER = serialization.Encoding.PEM, serialization.Encoding.DER
 _PUBLIC = serialization.PublicFormat.SubjectPublicKeyInfo
 
@@ -43,20 +45,20 @@ def make_identity(chain: bytes, key: bytes, roots: bytes, now: float, wanted: Wa
     """
     certificates = read_certificates(chain, "the certificate")
     leaf = certificates[0]
-    _check_key(leaf, key)
+    private_key = _check_key(leaf, key)
     spiffe_id = _check_leaf(leaf, now, wanted)
-    trusted = [root for root in read_certificates(roots, "the roots") if root.not_valid_after_utc.timestamp() > now]
+    trusted = [root for root in read_certificates(roots, "the roots") if _ends(root) > now]
     if not trusted:
         raise IdentityError("every one of the roots has expired")
-    intermediates = _check_chain(certificates, trusted)
+    intermediates = _check_chain(certificates, trusted, now)
     return Identity(
         spiffe_id=str(spiffe_id),
         trust_domain=spiffe_id.trust_domain,
         certificate_chain=pem_of(leaf, *intermediates),
-        private_key=key.decode("ascii"),
+        private_key=private_key,
         trust_bundle=pem_of(*trusted),
         not_before=leaf.not_valid_before_utc.timestamp(),
-        not_after=leaf.not_valid_after_utc.timestamp(),
+        not_after=_ends(leaf),
         serial=f"{leaf.serial_number:x}",
         issuer=leaf.issuer.rfc4514_string(),
     )
@@ -80,7 +82,7 @@ def pem_of(*certificates: x509.Certificate) -> str:
 def read_key(pem: bytes) -> ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey:
     """A private key without a password; raises `IdentityError`."""
     try:
-        key = serialization.load_pem_private_key(pem, password=None)
+        key = serialization.load_pem_private_key(_key_in(pem), password=None)
     except TypeError:
         raise IdentityError("the key has a password; write it without one, readable by this user only") from None
     except (ValueError, UnsupportedAlgorithm):
@@ -90,10 +92,24 @@ def read_key(pem: bytes) -> ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey:
     return key
 
 
-def _check_key(leaf: x509.Certificate, key: bytes) -> None:
+def _check_key(leaf: x509.Certificate, key: bytes) -> str:
+    """The key as PEM, without what else may be in its file."""
     private = read_key(key)
-    if private.public_key().public_bytes(_DER, _PUBLIC) != leaf.public_key().public_bytes(_DER, _PUBLIC):
+    try:
+        public = leaf.public_key().public_bytes(_DER, _PUBLIC)
+    except (ValueError, UnsupportedAlgorithm):
+        raise IdentityError("the certificate's key is of a kind that TLS peers would refuse") from None
+    if private.public_key().public_bytes(_DER, _PUBLIC) != public:
         raise IdentityError("the key is not that of the certificate; was only one of the two replaced?")
+    return _key_in(key).decode("ascii") + "\n"
+
+
+def _key_in(pem: bytes) -> bytes:
+    """The first private key; `openssl ecparam` writes parameters before it, and `openssl pkcs12` names."""
+    found = _KEY.search(pem)
+    if found is None:
+        raise IdentityError("the key cannot be read: it is no private key in PEM, or half-written")
+    return found[0]
 
 
 def _check_leaf(leaf: x509.Certificate, now: float, wanted: Wanted) -> SpiffeId:
@@ -111,26 +127,37 @@ def _check_leaf(leaf: x509.Certificate, now: float, wanted: Wanted) -> SpiffeId:
     return found
 
 
-def _check_chain(certificates: Sequence[x509.Certificate], roots: Sequence[x509.Certificate]) -> list[x509.Certificate]:
-    """The intermediates between the leaf and one of `roots`, in order; raises where there is no such chain."""
-    path: list[x509.Certificate] = []
-    last = certificates[0]
-    while not any(is_issued_by(last, root) for root in roots):
-        issuer = next((each for each in certificates[1:] if each not in path and is_issued_by(last, each)), None)
-        if issuer is None or len(path) == MAX_CHAIN:
-            raise IdentityError(
-                f"the certificate does not chain to the roots: {last.issuer.rfc4514_string() or 'its issuer'} is "
-                "neither among them nor among the certificates that come with it"
-            )
+def _check_chain(
+    certificates: Sequence[x509.Certificate], roots: Sequence[x509.Certificate], now: float
+) -> list[x509.Certificate]:
+    """What to show of `certificates` after the leaf, in order; raises where that leads to none of `roots`.
+
+    It goes on behind a root that an older one has signed as well: peers may know only that one yet.
+    """
+    path = [certificates[0]]
+    between = [each for each in certificates[1:] if each.issuer != each.subject and _ends(each) > now]
+    while len(path) <= MAX_CHAIN:
+        issuer = next((each for each in between if each not in path and is_issued_by(path[-1], each)), None)
+        if issuer is None:
+            break
         path.append(issuer)
-        last = issuer
-    return path
+    if not any(is_issued_by(each, root) for each in path for root in roots):
+        raise IdentityError(
+            f"the certificate does not chain to the roots: {path[-1].issuer.rfc4514_string() or 'its issuer'} is "
+            "neither among them nor among the certificates that come with it"
+        )
+    return path[1:]
+
+
+def _ends(certificate: x509.Certificate) -> float:
+    """Seconds since 1970."""
+    return certificate.not_valid_after_utc.timestamp()
 
 
 def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     """Whether the names agree and the signature is good."""
     try:
         certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature):
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
     return True

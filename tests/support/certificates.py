@@ -110,6 +110,16 @@ class TestCA:
             lists.append(_revocation_list(self.root, (), starts_in, lasts))
         return "".join(lists)
 
+    def cross_sign(self, other: TestCA) -> x509.Certificate:
+        """The root of `other`, as this one vouches for it."""
+        root = other.root
+        (name,) = root.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        builder = _builder(str(name.value), self.root, root.key, -60, 86400)
+        for extension in root.certificate.extensions:
+            if isinstance(extension.value, x509.BasicConstraints | x509.KeyUsage):
+                builder = builder.add_extension(extension.value, extension.critical)
+        return builder.sign(self.root.key, hashes.SHA256())
+
     def issue_under(self, issuer: Issued, uri: str) -> Issued:
         """What the owner of a leaf, `issuer`, may sign and nobody may believe."""
         leaf = self.issue(uri)

@@ -15,6 +15,8 @@ CA = TestCA(intermediate=True)
 OTHER = TestCA("other")
 WEB = service_account("web", "shop")
 ISSUED = CA.issue(WEB)
+NEXT = TestCA("new root", intermediate=True)
+RENEWED = NEXT.issue(WEB)
 CHAIN, KEY, ROOTS = ISSUED.certificate_pem.encode(), ISSUED.key_pem.encode(), CA.bundle.encode()
 NOW = datetime.now(UTC).timestamp()
 
@@ -49,6 +51,23 @@ def test_a_key_as_openssl_writes_it() -> None:
     )
     assert b"BEGIN EC PRIVATE KEY" in sec1
     assert make(key=sec1).spiffe_id == WEB
+
+
+def test_what_stands_before_a_key_is_no_harm() -> None:
+    """`openssl ecparam -genkey` writes parameters there, `openssl pkcs12` a friendly name."""
+    sec1 = ISSUED.key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    )
+    parameters = b"-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"
+    for before in (parameters, "friendlyName: Büro\n".encode()):
+        assert make(key=before + sec1).private_key == sec1.decode()
+
+
+def test_a_root_that_an_older_one_signed_is_shown_as_such() -> None:
+    """Also by who trusts it already: peers may not yet."""
+    chain = RENEWED.certificate_pem + pem_of(CA.cross_sign(NEXT))
+    for roots in (CA.bundle, NEXT.bundle, CA.bundle + NEXT.bundle):
+        assert make(chain.encode(), RENEWED.key_pem.encode(), roots.encode()).certificate_chain == chain
 
 
 def test_expired_roots_are_left_out() -> None:
