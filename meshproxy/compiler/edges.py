@@ -44,15 +44,16 @@ class EdgeHost:
 class TLSHost:
     """A hostname whose connections go to backends as they are, or, with `tls`, as what is inside."""
 
-    def __init__(self, name: str, hostname: str, tls: ServerTLS | None = None) -> None:
+    def __init__(self, name: str, hostname: str, authorization: str = "", tls: ServerTLS | None = None) -> None:
         self.name = name
+        self.authorization = authorization
         self.hostname = hostname
         self.tls = tls
         self._chains: dict[str, FilterChain] = {}
 
     def copy(self) -> TLSHost:
         """The same, without backends, for another address."""
-        return TLSHost(self.name, self.hostname, self.tls)
+        return TLSHost(self.name, self.hostname, self.authorization, self.tls)
 
     def attach(self, route: NamespacedName, hostnames: Iterable[str], backends: tuple[Backend, ...]) -> None:
         """Take the connections for `hostnames`, which are within this one, but for those that a route has already."""
@@ -60,7 +61,9 @@ class TLSHost:
         names = tuple(name for name in hostnames if name not in taken)
         name = f"{self.name}/{route}"
         if names and name not in self._chains:
-            self._chains[name] = FilterChain(name=name, server_names=names, tls=self.tls, backends=backends)
+            self._chains[name] = FilterChain(
+                name=name, server_names=names, tls=self.tls, backends=backends, authorization=self.authorization
+            )
 
     def chains(self) -> tuple[FilterChain, ...]:
         return tuple(self._chains.values())
@@ -112,6 +115,7 @@ class Edge:
                     routes=str(self.address),
                     protocol=Protocol.HTTP,
                     checks_hosts=True,
+                    authorization=host.authorization,
                 )
         for tls_host in self.tls_hosts.values():
             yield from tls_host.chains()

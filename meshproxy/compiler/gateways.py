@@ -106,9 +106,9 @@ class _Opener:
             case ListenerProtocol.HTTPS:
                 return EdgeHost(name, hostname, allowed, server_tls(gateway, index, ALPN_HTTP, self._materials))
             case ListenerProtocol.TLS if listener.tls is not None and listener.tls.mode is TLSMode.PASSTHROUGH:
-                return TLSHost(name, hostname)
+                return TLSHost(name, hostname, allowed)
             case ListenerProtocol.TLS:
-                return TLSHost(name, hostname, server_tls(gateway, index, (), self._materials))
+                return TLSHost(name, hostname, allowed, server_tls(gateway, index, (), self._materials))
         return EdgeHost(name, hostname, allowed)
 
     def _conflict(self, listener: GatewayListener, edge: Edge, hostname: str) -> str:
