@@ -51,10 +51,16 @@ class AuthorizationIndex:
         services: Mapping[NamespacedName, Service],
         gateways: Mapping[NamespacedName, Gateway],
         local: Collection[NamespacedName],
+        default: AuthorizationAction,
         intentions: IntentionIndex,
         diagnostics: Diagnostics,
     ) -> None:
-        """`local` are the Services of programs here (`Proxy.spec.inbound`), whose own documents may be elsewhere."""
+        """`local` are the Services of programs here (`Proxy.spec.inbound`), whose own documents may be elsewhere.
+
+        What no policy of theirs grants is for `default` to decide; what others' do not, is granted.
+        """
+        self._local = local
+        self._default = AuthorizationDefault(default.value)
         self._intentions = intentions
         self._attached: dict[_Target, list[AuthorizationPolicy]] = {}
         self._made: dict[str, Authorization] = {}
@@ -91,12 +97,17 @@ class AuthorizationIndex:
         policies = list(self._attached.get(target._replace(section=None), ()))
         if target.section is not None:
             policies += (each for each in self._attached.get(target, ()) if each not in policies)
-        if not policies and not intended.intentions:
+        default = self._default_of(target)
+        if not policies and not intended.intentions and default is AuthorizationDefault.ALLOW:
             return ""
         name = f"{target.kind}/{target.key}:{target.section or port}{INBOUND if intended.intentions else ''}"
         if name not in self._made:
-            self._made[name] = _authorization(name, policies, port, intended)
+            self._made[name] = _authorization(name, policies, port, intended, default)
         return name
+
+    def _default_of(self, target: _Target) -> AuthorizationDefault:
+        is_local = target.kind == "Service" and target.key in self._local
+        return self._default if is_local else AuthorizationDefault.ALLOW
 
 
 def _sections(ref: TargetRef, service: Service | None, gateway: Gateway | None, is_local: bool) -> list[str] | None:
@@ -124,7 +135,13 @@ def _is_there(
     return True
 
 
-def _authorization(name: str, policies: Iterable[AuthorizationPolicy], port: int, intended: Intended) -> Authorization:
+def _authorization(
+    name: str,
+    policies: Iterable[AuthorizationPolicy],
+    port: int,
+    intended: Intended,
+    default: AuthorizationDefault,
+) -> Authorization:
     found = [(each, tuple(_rules(each, port))) for each in policies]
     rules = {
         action: tuple(rule for each, its in found if each.spec.action is action for rule in its)
@@ -139,7 +156,7 @@ def _authorization(name: str, policies: Iterable[AuthorizationPolicy], port: int
         allow=rules[AuthorizationAction.ALLOW],
         audit=rules[AuthorizationAction.AUDIT],
         restricted=any(each.spec.action is AuthorizationAction.ALLOW for each, _ in found),
-        default=AuthorizationDefault.ALLOW,
+        default=default,
         intentions=intended.intentions,
         closes_connections=intended.closes_connections
         or any(each.spec.existing_connections is ExistingConnections.CLOSE for each, _ in found),

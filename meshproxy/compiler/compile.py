@@ -17,7 +17,7 @@ from meshproxy.compiler.authorization import AuthorizationIndex
 from meshproxy.compiler.diagnostics import Diagnostics
 from meshproxy.compiler.endpoint_slices import EndpointIndex
 from meshproxy.compiler.http_policies import http_listener
-from meshproxy.compiler.inbound import compile_inbound, local_services
+from meshproxy.compiler.inbound import compile_inbound, default_action, local_services
 from meshproxy.compiler.intentions import IntentionIndex
 from meshproxy.compiler.memory import CompileMemory
 from meshproxy.compiler.policies import PolicyIndex
@@ -178,6 +178,7 @@ def _indexes(
             services,
             gateways,
             local_services(proxy),
+            default_action(proxy),
             IntentionIndex(_of_kind(everything, ServiceIntentions), proxy),
             diagnostics,
         ),

@@ -14,6 +14,7 @@ from meshproxy.compiler.diagnostics import Diagnostics
 from meshproxy.compiler.gateway_tls import ALPN_HTTP, VERSIONS
 from meshproxy.compiler.upstream_tls import any_service_name, mesh_name, service_name
 from meshproxy.resources import Proxy, Service
+from meshproxy.resources.authorization import AuthorizationAction
 from meshproxy.resources.inbound import Inbound, InboundMode, InboundService
 from meshproxy.resources.service import ServicePort
 from meshproxy.snapshot.http import HTTPListener
@@ -47,6 +48,12 @@ def local_services(proxy: Proxy) -> frozenset[NamespacedName]:
     """The Services that programs here are endpoints of."""
     inbound = proxy.spec.inbound
     return frozenset(_key(proxy, each) for each in inbound.services) if inbound is not None else frozenset()
+
+
+def default_action(proxy: Proxy) -> AuthorizationAction:
+    """What becomes of calls to them that no policy decides."""
+    inbound = proxy.spec.inbound
+    return inbound.default_action if inbound is not None else AuthorizationAction.ALLOW
 
 
 def _key(proxy: Proxy, service: InboundService) -> NamespacedName:

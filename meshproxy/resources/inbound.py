@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from typing import Literal
 
+from meshproxy.resources.authorization import AuthorizationAction
 from meshproxy.resources.meta import Shape
 
 DEFAULT_MESH_PORT = 15443
@@ -32,7 +33,10 @@ class InboundService(Shape, frozen=True, kw_only=True):
 
 
 class Inbound(Shape, frozen=True, kw_only=True):
+    """`default_action` is for calls of a service that has no AuthorizationPolicy with `action: Allow`."""
+
     address: str = DEFAULT_INBOUND_ADDRESS
     mode: InboundMode = InboundMode.STRICT
     min_version: Literal["1.2", "1.3"] = "1.3"
+    default_action: AuthorizationAction = AuthorizationAction.ALLOW
     services: tuple[InboundService, ...] = ()

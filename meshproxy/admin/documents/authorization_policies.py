@@ -6,17 +6,20 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from meshproxy.admin.documents.row import Row, owner_of
 from meshproxy.admin.view import ProxyView
-from meshproxy.snapshot.authorization import NO_IDENTITY, Authorization, Intention
+from meshproxy.authorization.authorizer import NO_POLICY
+from meshproxy.snapshot.authorization import NO_IDENTITY, Authorization, AuthorizationDefault, Intention
 from meshproxy.snapshot.messages import AUDITED, DENIED
 from meshproxy.telemetry.request_totals import DecisionKey
+
+ALLOW = AuthorizationDefault.ALLOW
 
 
 class AuthorizationPolicyRow(Row, frozen=True, kw_only=True):
     """One policy at one port of a Service, or one listener of a Gateway.
 
     `rules` are those that are about this port; `denied` is what it refused, `audited` what it would have. What was
-    refused since no policy allowed it has a row of its own, whose `action` is empty. An intention is one, too: of its
-    permissions, which are its `rules`, `action` says that they decide.
+    refused since no policy allowed it has a row of its own, whose `action` is `Inbound.default_action`, or empty. An
+    intention is one, too: of its permissions, which are its `rules`, `action` says that they decide.
     """
 
     namespace: str
@@ -61,8 +64,9 @@ def _of_target(authorization: Authorization, decisions: Mapping[DecisionKey, int
         yield row(intention.policy, _action(intention), len(intention.permissions))
     known = {each.policy for each in authorization.policies} | {each.policy for each in authorization.intentions}
     others = {key.policy for key in decisions if key.authorization == authorization.name} - known
-    for policy in sorted(others):
-        yield row(policy, "", 0)
+    default = "" if authorization.restricted or authorization.default is ALLOW else authorization.default.value
+    for policy in sorted(others | {NO_POLICY} if default else others):
+        yield row(policy, default if policy == NO_POLICY else "", 0)
 
 
 def _asked(authorization: Authorization) -> Iterable[Intention]:
