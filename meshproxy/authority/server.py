@@ -21,13 +21,14 @@ from meshproxy.authority.server_identity import ServerIdentity
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.names import NamespacedName
 from meshproxy.identity.ca.audit import AuditEntry, AuditLog
-from meshproxy.identity.ca.certificates import DAY
+from meshproxy.identity.ca.certificates import BACKDATE, DAY
 from meshproxy.identity.ca.issuing import DEFAULT_LIFETIME, MIN_LIFETIME, Issuer
 from meshproxy.identity.ca.requests import BadRequest, fingerprint, read_request
 from meshproxy.identity.ca.store import CAError
 from meshproxy.identity.ca.tokens import TokenRefused, Tokens
 from meshproxy.identity.expiry import CertificateState
 from meshproxy.identity.verification import PeerRules, Refused, check_peer
+from meshproxy.protocols import x509
 
 MAX_LIFETIME = 7 * DAY
 MAX_BODY = 16 * 1024
@@ -197,6 +198,7 @@ class CAServer:
             except TokenRefused as refused:
                 event = "token_reused" if refused.alarming else "refused"
                 raise _Denied(401, str(refused), event=event, token=refused.token_id) from None
+            self._check_revoked(stored.account, stored.created_at, "the token")
             return stored.account, AuditEntry(event="issued", how="token", token=stored.id, remote=remote)
         return self._account_of_peer(request), AuditEntry(event="issued", how="certificate", remote=remote)
 
@@ -211,7 +213,16 @@ class CAServer:
             raise _Denied(401, found.message)
         if found.service_account is None:
             raise _Denied(403, f"{found} is no service account")
+        made_at = x509.parse(certificate).not_before + BACKDATE
+        self._check_revoked(found.service_account, made_at, "the certificate")
         return found.service_account
+
+    def _check_revoked(self, account: NamespacedName, made_at: float, what: str) -> None:
+        """Raises `_Denied` for what was made before its account was revoked."""
+        revoked_at = self._authority.issuer.current().revoked.get(str(account))
+        if revoked_at is not None and made_at <= revoked_at:
+            message = f"{account} was revoked after {what} was made; make another token: meshproxy ca token {account}"
+            raise _Denied(403, message)
 
     # -- refusals ------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from meshproxy.cli.ca import create, issue, rotate, serve, show, token
+from meshproxy.cli.ca import create, issue, revoke, rotate, serve, show, token
 
 
 @click.group()
@@ -15,5 +15,5 @@ def command() -> None:
     """
 
 
-for _subcommand in (create.init, issue.issue, token.token, serve.serve, rotate.rotate, show.show):
+for _subcommand in (create.init, issue.issue, token.token, serve.serve, rotate.rotate, revoke.revoke, show.show):
     command.add_command(_subcommand)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from meshproxy.base.names import DEFAULT_NAMESPACE, NamespacedName
-from meshproxy.cli.ca.options import ACCOUNT, DURATION, WALL_CLOCK, directory_option, explained
+from meshproxy.cli.ca.options import ACCOUNT, DURATION, HOST, WALL_CLOCK, directory_option, explained
 from meshproxy.cli.tables import format_time
 
 MAX_LIFETIME = 90 * 86400.0
@@ -15,7 +15,9 @@ MAX_LIFETIME = 90 * 86400.0
 
 @click.command()
 @click.argument("account", type=ACCOUNT, required=False, metavar="[[NAMESPACE/]SERVICE-ACCOUNT]")
-@click.option("--dns", "hosts", multiple=True, metavar="NAME", help="Instead: a server's DNS name or address.")
+@click.option(
+    "--dns", "hosts", type=HOST, multiple=True, metavar="NAME", help="Instead: a server's DNS name or address."
+)
 @click.option("--lifetime", type=DURATION, default="24h", show_default=True, help="At most 90d.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Where to write (default: --dir).")
 @click.option("--overwrite", is_flag=True, help="Replace the certificate that is there, to renew it.")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,9 @@ from meshproxy.base.spiffe import SpiffeId
 WALL_CLOCK: Callable[[], float] = time.time  # noqa: TID251 commands are where the clock comes from
 
 DEFAULT_DIRECTORY = "certs"
+MAX_HOST = 253
+_LABEL = r"[0-9A-Za-z_](?:[0-9A-Za-z_-]{0,61}[0-9A-Za-z_])?"
+_HOST = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*")
 
 directory_option = click.option(
     "-d",
@@ -63,7 +68,25 @@ class AccountType(click.ParamType[NamespacedName]):
         return account
 
 
+class HostType(click.ParamType[str]):
+    """A DNS name, which may begin with ``*.``, or an IP address: what a server's certificate is for."""
+
+    name = "NAME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return str(ip_address(value))
+        except ValueError:
+            pass
+        if not value.isascii():
+            self.fail(f"{value!r} is to be written as DNS has it, beginning with xn--", param, ctx)
+        if len(value) > MAX_HOST or not _HOST.fullmatch(value):
+            self.fail(f"{value!r} is no DNS name, and no IP address", param, ctx)
+        return str(value)
+
+
 DURATION = DurationType()
+HOST = HostType()
 ACCOUNT = AccountType()
 
 

@@ -13,7 +13,7 @@ import click
 
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.bind_errors import explain_bind_error
-from meshproxy.cli.ca.options import DURATION, WALL_CLOCK, directory_option, explained
+from meshproxy.cli.ca.options import DURATION, HOST, WALL_CLOCK, directory_option, explained
 from meshproxy.cli.parameters import ADDRESS
 
 DEFAULT_ADDRESS = "0.0.0.0:15012"
@@ -24,6 +24,7 @@ DEFAULT_ADDRESS = "0.0.0.0:15012"
 @click.option(
     "--name",
     "hosts",
+    type=HOST,
     multiple=True,
     metavar="NAME",
     help="What sidecars call this server: a DNS name or address (default: the host's, localhost, --address).",

@@ -16,7 +16,7 @@ from meshproxy.cli.tables import format_age, format_table, format_time
 @click.option("-o", "--output", type=click.Choice(["json"]))
 @directory_option
 def show(output: str | None, directory: Path) -> None:
-    """Show the CA: its roots and intermediate, when they expire, and its tokens."""
+    """Show the CA: its roots and intermediate, when they expire, its tokens, and what was revoked."""
     with explained():
         document = _document(directory)
     if output:
@@ -37,6 +37,9 @@ def show(output: str | None, directory: Path) -> None:
     ]
     if tokens:
         click.echo("\n" + format_table(("TOKEN", "SERVICE-ACCOUNT", "STATE", "EXPIRES"), tokens))
+    revoked = [(account, format_time(since)) for account, since in document["revoked"].items()]
+    if revoked:
+        click.echo("\n" + format_table(("REVOKED", "WHAT-WAS-MADE-UNTIL"), revoked))
 
 
 def _document(directory: Path) -> dict[str, Any]:
@@ -62,6 +65,7 @@ def _document(directory: Path) -> dict[str, Any]:
             }
             for each in Tokens(directory / DIRECTORY).states()
         ],
+        "revoked": state.revoked,
     }
 
 

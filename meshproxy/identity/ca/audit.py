@@ -12,7 +12,7 @@ FILE_NAME = "audit.log"
 
 
 class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """`event` is ``issued``, ``refused``, ``token_reused`` or ``token_created``; `how` is ``token``,
+    """`event` is ``issued``, ``refused``, ``token_reused``, ``token_created`` or ``revoked``; `how` is ``token``,
     ``certificate`` or ``command``; `remote` the client's address. Times are seconds since 1970.
     """
 

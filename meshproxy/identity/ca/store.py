@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from meshproxy.base.errors import MeshproxyError
+from meshproxy.base.names import NamespacedName
 from meshproxy.identity.ca.certificates import (
     KeyPair,
     cross_sign,
@@ -42,7 +43,8 @@ class CAError(MeshproxyError):
 class CAState(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """`roots` are the names of those to trust, the active one last; `cross` is the active one as its
     predecessor signed it. `old_leaves_until` is when the last leaf under the predecessor has expired, in seconds since
-    1970; `leaves_until` the same of the active root's.
+    1970; `leaves_until` the same of the active root's. `revoked` says of service accounts since when what they had been
+    given before gets them no further certificate.
     """
 
     trust_domain: str
@@ -52,6 +54,7 @@ class CAState(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_de
     number: int = 1
     leaves_until: float = 0.0
     old_leaves_until: float = 0.0
+    revoked: dict[str, float] = {}
 
 
 class SigningCA(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +64,7 @@ class SigningCA(msgspec.Struct, frozen=True, kw_only=True):
     issuer: KeyPair
     chain: str
     bundle: str
+    revoked: dict[str, float]
 
 
 class CAStore:
@@ -107,7 +111,9 @@ class CAStore:
         issuer = self._pair(state.intermediate)
         chain = [issuer.certificate] + ([self.certificate(state.cross)] if state.cross else [])
         bundle = pem_of(*(self.certificate(name) for name in state.roots))
-        return SigningCA(trust_domain=state.trust_domain, issuer=issuer, chain=pem_of(*chain), bundle=bundle)
+        return SigningCA(
+            trust_domain=state.trust_domain, issuer=issuer, chain=pem_of(*chain), bundle=bundle, revoked=state.revoked
+        )
 
     def certificate(self, name: str) -> x509.Certificate:
         path = self.directory / f"{name}.pem"
@@ -126,6 +132,12 @@ class CAStore:
             state = self.state()
             if not_after > state.leaves_until:
                 self._commit(msgspec.structs.replace(state, leaves_until=not_after))
+
+    def revoke(self, account: NamespacedName, now: float) -> None:
+        """Give nothing more to whoever shows a certificate or a token of `account` that was made until now."""
+        with self._locked():
+            state = self.state()
+            self._commit(msgspec.structs.replace(state, revoked={**state.revoked, str(account): now}))
 
     def rotate_root(self, now: float) -> None:
         """Introduce a new root, with an intermediate that signs from now on. Needs the key of the active root."""

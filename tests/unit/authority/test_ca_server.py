@@ -14,6 +14,7 @@ import pytest
 
 from meshproxy.authority.limits import MAX_KNOWN, RateLimits
 from meshproxy.authority.server import CAServer
+from meshproxy.base.names import NamespacedName
 from meshproxy.identity.ca.audit import AuditEntry
 from meshproxy.identity.ca.certificates import DAY, key_pem, new_key
 from meshproxy.identity.ca.requests import make_request
@@ -104,6 +105,22 @@ async def test_a_stolen_token_is_refused_and_said_loudly(
     alarms = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert "ALARM from 127.0.0.1" in alarms[0].getMessage()
     assert [each.token for each in ca.audited("token_reused")] == [token.partition(".")[0]]
+
+
+async def test_what_was_revoked_is_not_renewed_and_a_new_token_is_good(ca: MadeCA, client: Client) -> None:
+    """A certificate would otherwise be renewed for ever, by whoever has its key."""
+    token, unused = ca.token(), ca.token()
+    stolen = client.identity((await client.ask(token))[1])
+    ca.clock.advance(60)
+    ca.store.revoke(NamespacedName("default", "web"), ca.clock())
+    for refused in (await client.ask(show=stolen), await client.ask(token), await client.ask(unused)):
+        assert refused[0] == 403
+        assert "default/web was revoked after the" in refused[1]["error"]
+    ca.clock.advance(60)
+    status, answer = await client.ask(ca.token())
+    assert status == 201, answer
+    assert (await client.ask(show=client.identity(answer)))[0] == 201
+    assert (await client.ask(ca.token("cart")))[0] == 201
 
 
 async def test_whose_certificate_it_is_nobody_decides_by_asking(ca: MadeCA, client: Client) -> None:

@@ -52,6 +52,14 @@ def test_a_token_in_a_file_is_private_and_not_shown() -> None:
     assert "." in Path("web.token").read_text()
 
 
+def test_revoking() -> None:
+    run("init")
+    assert "shop/cart" in run("revoke", "shop/cart").output
+    assert run("show").output.splitlines()[-1].split()[0] == "shop/cart"
+    assert list(json.loads(run("show", "-o", "json").output)["revoked"]) == ["shop/cart"]
+    assert '"event":"revoked"' in Path("certs/audit.log").read_text()
+
+
 def test_renewing_by_hand() -> None:
     run("init", "--out", "elsewhere")
     assert run("issue", "-d", "elsewhere", "--out", "out", "web").exit_code == 0
@@ -86,6 +94,11 @@ def test_renewing_by_hand() -> None:
         (("serve", "--address", "somewhere"), 2, "is not an address"),
         (("serve", "--lifetime", "8d"), 2, "longer than --max-lifetime"),
         (("serve", "--address", "192.0.2.1:0"), 1, "is not an address of this machine"),
+        (("revoke", "web", "-d", "nowhere"), 1, "there is no CA in nowhere"),
+        (("revoke", "a b"), 2, "is no service account"),
+        (("issue", "--dns", "bücher.example"), 2, "xn--"),
+        (("issue", "--dns", ""), 2, "is no DNS name"),
+        (("issue", "--dns", "a b.example"), 2, "is no DNS name"),
         (("rotate", "-d", "nowhere"), 1, "nowhere cannot be opened"),
         (("rotate", "--finish"), 1, "no rotation is going on"),
         (("rotate", "--force"), 2, "belongs to --finish"),
