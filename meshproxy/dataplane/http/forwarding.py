@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Final
 
 from meshproxy.dataplane.http.header_edits import HeaderEdit, apply_all, field, without
 from meshproxy.dataplane.tls.peer import TLSFacts
-from meshproxy.protocols.http1.request import RequestHead
+from meshproxy.protocols.http1 import syntax
+from meshproxy.protocols.http1.request import FORWARDING, RequestHead
 from meshproxy.protocols.http1.response import ResponseHead
 
 _HOP_BY_HOP = (b"connection", b"keep-alive", b"proxy-connection", b"te", b"upgrade", b"http2-settings")
-_TOLD = (
-    b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-server",
-    b"x-forwarded-client-cert", b"x-real-ip", b"x-request-id", b"forwarded",
-)  # fmt: skip
+_SPELLINGS = tuple(name.replace(b"-", b"[-_]") for name in FORWARDING)
 _TAKE_HOP_BY_HOP = without(*_HOP_BY_HOP)
-_TAKE_TOLD = without(*_TOLD)
+_TAKE_TOLD = syntax.named(*_SPELLINGS)
+_TAKE_MISSPELT = re.compile(rb"\r\n(?=[^\r:]*_)(?i:" + b"|".join(_SPELLINGS) + rb"):[^\r]*+")
+"""What a proxy that is believed has passed on unseen, while programs further on take it for what it looks like."""
 _TAKE_EXTENDED = without(b"x-forwarded-for", b"x-forwarded-client-cert")
 _TAKE_HOST = without(b"host")
 _TAKE_EXPECT = without(b"expect")
@@ -157,7 +158,7 @@ def _request_parts(head: RequestHead, believed: bool, default_host: bytes) -> tu
             fields = without(*head.nominated).sub(b"", fields)
         fields += _hop_fields(head)
     if head.forwarding:
-        fields = (_TAKE_EXTENDED if believed else _TAKE_TOLD).sub(b"", fields)
+        fields = _TAKE_MISSPELT.sub(b"", _TAKE_EXTENDED.sub(b"", fields)) if believed else _TAKE_TOLD.sub(b"", fields)
     if head.is_absolute:
         fields = field(b"Host", head.authority) + _TAKE_HOST.sub(b"", fields)
         line = head.method + b" " + origin_form(head) + b" HTTP/1.1"

@@ -29,6 +29,18 @@ _BEGINNING = re.compile(
     + rb"))"
 )  # fmt: skip
 """What `_HEAD` can begin with, and nothing else."""
+FORWARDING = (
+    b"x-forwarded-client-cert",
+    b"x-forwarded-for",
+    b"x-forwarded-proto",
+    b"x-forwarded-host",
+    b"x-forwarded-port",
+    b"x-forwarded-server",
+    b"x-real-ip",
+    b"x-request-id",
+    b"forwarded",
+)
+"""Fields that say what other proxies saw. CGI, WSGI and their like take ``X_Forwarded_For`` for the same."""
 _SPECIAL_NAMES = (
     b"host",
     b"content-length",
@@ -41,15 +53,7 @@ _SPECIAL_NAMES = (
     b"upgrade",
     b"expect",
     b"http2-settings",
-    b"x-forwarded-client-cert",
-    b"x-forwarded-for",
-    b"x-forwarded-proto",
-    b"x-forwarded-host",
-    b"x-forwarded-port",
-    b"x-forwarded-server",
-    b"x-real-ip",
-    b"x-request-id",
-    b"forwarded",
+    *(name.replace(b"-", b"[-_]") for name in FORWARDING),
 )
 """Fields that framing, routing or forwarding depends on."""
 _SPECIAL: Final = syntax.named(*_SPECIAL_NAMES)
@@ -71,19 +75,7 @@ further on could read as another host (``%61``, ``a,b``, ``a;b``) is none, nor a
 _MAX_AUTHORITY = 253 + len(".:65535")
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?]++)(/[^?]*+)?(\?.*+)?")
 
-_FORWARDING = frozenset(
-    {
-        b"x-forwarded-client-cert",
-        b"x-forwarded-for",
-        b"x-forwarded-proto",
-        b"x-forwarded-host",
-        b"x-forwarded-port",
-        b"x-forwarded-server",
-        b"x-real-ip",
-        b"x-request-id",
-        b"forwarded",
-    }
-)
+_FORWARDING = frozenset(FORWARDING)
 
 
 class RequestHead:
@@ -95,8 +87,8 @@ class RequestHead:
     `length` is the body's, `CHUNKED`, or 0. `keep_alive` says that the client would send another request.
     `upgrade` is the Upgrade field where Connection names it, `hop_by_hop` whether a field must be taken out before
     the head is passed on, `nominated` the fields that Connection names, lower case. `forwarding` holds (name, value)
-    of fields that say what other proxies saw. `forwarded` is the head without fields for this hop, where that is known
-    already.
+    of fields that say what other proxies saw, those with a ``_`` in their names among them. `forwarded` is the head
+    without fields for this hop, where that is known already.
     """
 
     __slots__ = (
@@ -187,7 +179,7 @@ def _read_rare(head: RequestHead, fields: list[tuple[bytes, bytes]]) -> int:
     """Read the fields that most requests do not have; returns how many Host fields were among them."""
     by_name: dict[bytes, list[bytes]] = {}
     for name, value in fields:
-        if name in _FORWARDING:
+        if name.replace(b"_", b"-") in _FORWARDING:
             if head.forwarding is None:
                 head.forwarding = []
             head.forwarding.append((name, value))
