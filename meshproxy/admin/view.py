@@ -140,6 +140,10 @@ class ProxyView(Protocol):
         """Every one in force."""
         ...
 
+    def tls_problems(self) -> tuple[str, ...]:
+        """Why keys, certificates or roots that the configuration names cannot be used."""
+        ...
+
     def identity(self) -> IdentityStatus | None:
         """None where no identity is configured."""
         ...

@@ -12,7 +12,7 @@ from meshproxy.cli.client import AdminClient
 from meshproxy.cli.get import named, rule_label
 from meshproxy.cli.parameters import admin_option, names_of, token_option
 from meshproxy.cli.status import format_requests
-from meshproxy.cli.tables import format_age, format_latency, format_share, format_table
+from meshproxy.cli.tables import format_age, format_handshakes, format_latency, format_share, format_table
 
 Row = dict[str, Any]
 LABEL_WIDTH = 20
@@ -37,6 +37,7 @@ def describe_service(name: str, namespace: str, admin: SocketAddress, token_file
     _print_service(service)
     _print_listeners(client.get("listeners", query))
     _print_endpoints(client.get("endpoints", query))
+    _print_handshakes(client.get("clusters", query))
     _print_authorization(client.get("authorizationpolicies", query))
     _print_routes(client.get("routes"), service)
     subject = f"Service/{name}" if namespace == "default" else f"Service/{namespace}/{name}"
@@ -138,6 +139,13 @@ def _print_security(endpoints: list[Row]) -> None:
         for each in endpoints
     ]
     _print_indented(format_table(("NAME", "ADDRESS", "TLS", "MESH-PORT", "MUST-BE"), rows))
+
+
+def _print_handshakes(clusters: list[Row]) -> None:
+    """How handshakes with endpoints went, where there were any."""
+    for each in clusters:
+        if each["handshakes"]["succeeded"] or each["handshakes"]["failures"]:
+            click.echo(f"  Handshakes, {each['name']}: {format_handshakes(each['handshakes'])}")
 
 
 def _print_authorization(policies: list[Row]) -> None:

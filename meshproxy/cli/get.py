@@ -15,6 +15,7 @@ from meshproxy.cli.parameters import admin_option, names_of, token_option
 from meshproxy.cli.tables import (
     format_age,
     format_bytes,
+    format_failures,
     format_latency,
     format_share,
     format_stale,
@@ -45,6 +46,12 @@ def _requests() -> tuple[Column, ...]:
         Column("P99", lambda row: format_latency(row["requests"]["p99"])),
         Column("RETRIES", lambda row: row["requests"]["retries"], wide=True),
     )
+
+
+_HANDSHAKES = (
+    Column("HANDSHAKES", lambda row: row["handshakes"]["succeeded"], wide=True),
+    Column("TLS-FAILURES", lambda row: format_failures(row["handshakes"]), wide=True),
+)
 
 
 def format_ports(row: Row) -> str:
@@ -142,6 +149,7 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("OVERFLOWED", _field("overflowed"), wide=True),
         Column("MALFORMED", _field("malformed"), wide=True),
         Column("DROPPED", _field("dropped"), wide=True),
+        *_HANDSHAKES,
         Column("CLUSTER", _field("cluster"), wide=True),
     ),
     "clusters": (
@@ -150,6 +158,7 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("ALGORITHM", _field("algorithm")),
         Column("READY", lambda row: f"{row['usable']}/{row['endpoints']}"),
         Column("ACTIVE", _field("active")),
+        *_HANDSHAKES,
     ),
     "sources": (
         Column("NAME", _field("name")),

@@ -11,7 +11,14 @@ from meshproxy.base.addresses import SocketAddress
 from meshproxy.cli.client import AdminClient
 from meshproxy.cli.get import print_structured
 from meshproxy.cli.parameters import admin_option, token_option
-from meshproxy.cli.tables import format_age, format_latency, format_share, format_stale, format_table
+from meshproxy.cli.tables import (
+    format_age,
+    format_handshakes,
+    format_latency,
+    format_share,
+    format_stale,
+    format_table,
+)
 
 Row = dict[str, Any]
 
@@ -23,8 +30,8 @@ Row = dict[str, Any]
 def command(output: str | None, admin: SocketAddress, token_file: str | None) -> None:
     """Show the configuration in force, sources, workers, and what is wrong.
 
-    Exit status 1 when the proxy is not ready, a configuration was refused, or a source, a registration or a
-    listener failed.
+    Exit status 1 when the proxy is not ready, a configuration was refused, a source, a registration or a listener
+    failed, or a certificate cannot be used.
     """
     status = AdminClient(admin, token_file).get("status")
     if output:
@@ -36,6 +43,7 @@ def command(output: str | None, admin: SocketAddress, token_file: str | None) ->
 
 def _is_well(status: Row) -> bool:
     failing = [each for each in (*status["sources"], *status["registrations"]) if each["problem"]]
+    failing += status["tls"]["problems"]
     failing += [part for part in (status["identity"], status["dns"]) if part and part["problem"]]
     return status["ready"] and not status["config"]["rejection"] and not status["failedListeners"] and not failing
 
@@ -61,6 +69,7 @@ def _print_status(status: Row) -> None:
         _print_registrations(status["registrations"])
     if status["identity"]:
         _print_identity(status["identity"])
+    _print_tls(status["tls"])
     if status["dns"]:
         _print_dns(status["dns"])
     workers = [
@@ -96,6 +105,16 @@ def _print_identity(identity: Row) -> None:
     click.echo(f"\nIdentity: {name} (from {identity['source']})")
     if identity["problem"]:
         click.echo(f"  PROBLEM:     {identity['problem']}")
+
+
+def _print_tls(tls: Row) -> None:
+    """Nothing where there is none."""
+    for whom in ("clients", "endpoints"):
+        if tls[whom]["succeeded"] or tls[whom]["failures"]:
+            click.echo(f"\nTLS handshakes with {whom}: {format_handshakes(tls[whom])}")
+    for label, sentences in (("PROBLEM", tls["problems"]), ("WARNING", tls["warnings"])):
+        for each in sentences:
+            click.echo(f"  {label + ':':<13}{each}")
 
 
 def _print_dns(dns: Row) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from math import log2
+from typing import Any
 
 GAP = "   "
 
@@ -60,3 +61,15 @@ def format_bytes(count: float) -> str:
     units = ("KiB", "MiB", "GiB", "TiB")
     power = min(int(log2(count)) // 10, len(units))
     return f"{count / 1024**power:.1f} {units[power - 1]}"
+
+
+def format_handshakes(counts: dict[str, Any]) -> str:
+    """``120, 80 of them resumed; 3 failed (expired 2, unknown_ca 1)``."""
+    text = f"{counts['succeeded']}, {counts['resumed']} of them resumed"
+    failed = sum(counts["failures"].values())
+    return f"{text}; {failed} failed ({format_failures(counts)})" if failed else text
+
+
+def format_failures(counts: dict[str, Any]) -> str:
+    """``expired 2, unknown_ca 1``."""
+    return ", ".join(f"{reason} {count}" for reason, count in counts["failures"].items())

@@ -68,29 +68,18 @@ class CertificateInventory:
             await asyncio.sleep(LOOK)
 
     def look(self) -> None:
-        """Say of each certificate, once, that it expires soon or has expired."""
+        """Say of each certificate, once, that it expires soon, has expired, or is not valid yet."""
         now_said: dict[tuple[str, str, str], CertificateState] = {}
         for row in self.rows():
             key = (row.kind, row.issuer, row.serial)
-            if self._said.get(key, CertificateState.VALID) != row.state:
+            if row.state not in (CertificateState.VALID, self._said.get(key)):
                 self._warn(row)
             now_said[key] = row.state
         self._said = now_said
 
     def _warn(self, row: CertificateStatus) -> None:
-        what = f"{row.kind.lower()} certificate {row.name} (serial {row.serial})"
-        then = "peers refuse it"
-        if row.kind == CRL:
-            what, then = f"the revocation list of {row.name}", "whoever has a certificate of that CA is refused"
-        if row.state is CertificateState.EXPIRED:
-            self._say("CertificateExpired", f"{what} has expired: {then}")
-        elif row.state is CertificateState.EXPIRES_SOON:
-            left = f"{row.expires_in / 3600:.1f} hours"
-            after = f"; {then} then" if row.kind == CRL else ""
-            self._say("CertificateExpiresSoon", f"{what} expires in {left}, and nothing has replaced it{after}")
-
-    def _say(self, reason: str, message: str) -> None:
-        self._on_event(Event(type=EventType.WARNING, reason=reason, subject=IDENTITY, message=message))
+        reason = f"Certificate{row.state.value}"
+        self._on_event(Event(type=EventType.WARNING, reason=reason, subject=IDENTITY, message=row.complaint()))
 
 
 def statuses_of(listed: Listed, now: float) -> Iterator[CertificateStatus]:

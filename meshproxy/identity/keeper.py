@@ -77,10 +77,12 @@ class IdentityKeeper:
         """How the identity does; None where none is configured."""
         if self._source is None:
             return None
+        now, identity = self.wall_clock(), self.identity.value
         problem = self._problem
-        if self.identity.value is None and not problem:
-            problem = "no identity yet"
-        now = self.wall_clock()
+        if identity is None:
+            problem = problem or "no identity yet"
+        elif identity.not_after <= now:
+            problem = problem or self._stays()
         return IdentityStatus(
             source=self._source.name,
             problem=problem,

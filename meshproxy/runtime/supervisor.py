@@ -136,16 +136,9 @@ class Supervisor:
         self._local_services = local_services
         self._certificates = CertificateInventory(self._listed, identity.wall_clock, log.record)
         parts = Parts(
-            control_plane,
-            self._pool,
-            self._sockets,
-            self._health,
-            identity,
-            self._certificates,
-            self._dns,
-            self._reports,
-            local_services,
-        )
+            control_plane, self._pool, self._sockets, self._health, identity, self._certificates, self._materials,
+            self._dns, self._reports, local_services,
+        )  # fmt: skip
         self._view = RunningProxy(parts, loop.time, self.drain)
         self._admin = AdminServer(self._view, settings.admin, _token(settings))
         self._tasks = OwnedTasks()

@@ -19,6 +19,7 @@ from meshproxy.identity.status import CertificateStatus, IdentityStatus
 from meshproxy.runtime.listener_sockets import ListenerSockets
 from meshproxy.runtime.local_services import LocalServices
 from meshproxy.runtime.reports import Reports
+from meshproxy.runtime.tls_materials import TLSMaterials
 from meshproxy.runtime.worker_pool import WorkerPool
 from meshproxy.snapshot.messages import RequestCounts
 from meshproxy.snapshot.model import Snapshot
@@ -45,6 +46,7 @@ class Parts(NamedTuple):
     health: HealthMonitor
     identity: IdentityKeeper
     certificates: CertificateInventory
+    materials: TLSMaterials
     dns: DNSServer
     reports: Reports
     local_services: LocalServices
@@ -55,7 +57,8 @@ class RunningProxy:
 
     def __init__(self, parts: Parts, clock: Callable[[], float], drain: Callable[[], None]) -> None:
         self._control_plane, self._pool, self._sockets, self._health = parts[:4]
-        self._identity, self._certificates, self._dns, self._reports, self._local_services = parts[4:]
+        self._identity, self._certificates, self._materials, self._dns = parts[4:8]
+        self._reports, self._local_services = parts[8:]
         self._clock = clock
         self._drain = drain
         self._started_at = clock()
@@ -151,6 +154,9 @@ class RunningProxy:
 
     def certificates(self) -> tuple[CertificateStatus, ...]:
         return self._certificates.rows()
+
+    def tls_problems(self) -> tuple[str, ...]:
+        return tuple(self._materials.problems().values())
 
     def identity(self) -> IdentityStatus | None:
         return self._identity.status()

@@ -11,7 +11,8 @@ from meshproxy.snapshot.model import Snapshot
 from meshproxy.telemetry.per_worker import PerWorker
 
 DOWNSTREAM, UPSTREAM = "downstream", "upstream"
-SUCCESSES = ("full", "resumed")
+FULL, RESUMED = SUCCESSES = ("full", "resumed")
+"""How one succeeded; everything else that is counted is a failure's reason."""
 
 
 class HandshakeKey(NamedTuple):

@@ -194,6 +194,8 @@ class FakeView:
         self.drained = 0
         self.dns_report: DNSReport | None = None
         self.identity_status: IdentityStatus | None = None
+        self.tls_complaints: tuple[str, ...] = ()
+        self.listed: tuple[CertificateStatus, ...] = ()
         self.log = AccessLogStatus()
         self.recent = RecentRequests()
         self.requests = {
@@ -223,7 +225,14 @@ class FakeView:
         }
 
     def handshakes(self) -> Mapping[HandshakeKey, int]:
-        return {HandshakeKey("downstream", "default/web:80@127.0.0.1:80/TCP", "expired"): 2}
+        return {
+            HandshakeKey("downstream", "g", "full"): 5,
+            HandshakeKey("downstream", "g", "resumed"): 4,
+            HandshakeKey("downstream", "g", "unknown_ca"): 1,
+            HandshakeKey("downstream", "default/web:80@127.0.0.1:80/TCP", "expired"): 2,
+            HandshakeKey("upstream", CLUSTER, "full"): 3,
+            HandshakeKey("upstream", CLUSTER, "wrong_identity"): 1,
+        }
 
     def listener_totals(self) -> Mapping[str, ListenerTotals]:
         return {"l": ListenerTotals(active=1, accepted=40)}
@@ -270,7 +279,11 @@ class FakeView:
         return DNSExplanation(name=name, type=kind, reason="Service default/backend: its virtual IP")
 
     def certificates(self) -> tuple[CertificateStatus, ...]:
-        return self.identity_status.certificates if self.identity_status is not None else ()
+        own = self.identity_status.certificates if self.identity_status is not None else ()
+        return (*own, *self.listed)
+
+    def tls_problems(self) -> tuple[str, ...]:
+        return self.tls_complaints
 
     def identity(self) -> IdentityStatus | None:
         return self.identity_status

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from meshproxy.admin.documents.row import Row, owner_of
+from meshproxy.admin.documents.tls import HandshakesRow, handshakes_by_name
 from meshproxy.admin.view import ProxyView
 from meshproxy.base.addresses import host_port
 from meshproxy.snapshot.model import Listener, Transport, open_listeners
@@ -32,10 +33,11 @@ class ListenerRow(Row, frozen=True, kw_only=True):
     overflowed: int
     malformed: int
     dropped: int
+    handshakes: HandshakesRow
 
 
 def rows(view: ProxyView) -> Iterator[ListenerRow]:
-    problems, totals = view.listener_problems(), view.listener_totals()
+    problems, totals, handshakes = view.listener_problems(), view.listener_totals(), handshakes_by_name(view)
     is_open = {listener.name for listener in open_listeners(view.snapshot())}
     for listener in view.snapshot().listeners:
         namespace, service = owner_of(listener.service)
@@ -53,6 +55,7 @@ def rows(view: ProxyView) -> Iterator[ListenerRow]:
             cluster=listener.cluster,
             state=_listener_state(problem, listener.name in is_open),
             problem=problem,
+            handshakes=handshakes.get(listener.name, HandshakesRow()),
             **counts._asdict(),
         )
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from meshproxy import __version__
+from meshproxy.admin.documents import tls
 from meshproxy.admin.documents.requests import RequestsRow, requests_row
 from meshproxy.admin.documents.row import Row
+from meshproxy.admin.documents.tls import TLSStatus
 from meshproxy.admin.view import ConfigStatus, ProxyView, RegistrationStatus, SourceState, WorkerStatus
 from meshproxy.base.errors import Finding
 from meshproxy.identity.status import IdentityStatus
@@ -27,6 +29,7 @@ class StatusDocument(Row, frozen=True, kw_only=True):
     sources: tuple[SourceState, ...]
     registrations: tuple[RegistrationStatus, ...]
     identity: IdentityStatus | None
+    tls: TLSStatus
     dns: DNSReport | None
     listeners: int
     failed_listeners: dict[str, str]
@@ -50,6 +53,7 @@ def document(view: ProxyView) -> StatusDocument:
         sources=view.sources(),
         registrations=view.registrations(),
         identity=view.identity(),
+        tls=tls.document(view),
         dns=view.dns(),
         listeners=len(snapshot.listeners),
         failed_listeners=dict(view.listener_problems()),

@@ -6,10 +6,7 @@ from collections.abc import Iterator
 
 from meshproxy.dataplane.tally import Tally
 from meshproxy.snapshot.messages import HandshakeStats
-from meshproxy.telemetry.handshake_totals import DOWNSTREAM, SUCCESSES
-
-FULL, RESUMED = SUCCESSES
-"""How one succeeded; everything else that is counted is a failure's reason."""
+from meshproxy.telemetry.handshake_totals import DOWNSTREAM
 
 
 class HandshakeCounters:

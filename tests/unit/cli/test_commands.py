@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from meshproxy.admin.server import AdminServer
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.cli.main import COMMANDS, main
+from meshproxy.identity.expiry import CertificateState
 from meshproxy.snapshot.tls import UpstreamTLS
 from meshproxy.telemetry.access_log import AccessLogStatus
 from tests.support.view import FakeView, make_identity_status, make_snapshot
@@ -200,6 +201,38 @@ def test_endpoints_with_their_requests(run: Run) -> None:
     assert lines[0].split()[-7:] == ["REQUESTS", "ERRORS", "P50", "P99", "RETRIES", "IDLE", "EJECTIONS"]
     assert lines[1].split()[-7:] == ["40", "25%", "3.75ms", "4.98ms", "0", "4", "0"]
     assert lines[2].split()[-7:] == ["0", "0%", "-", "-", "0", "0", "2"]
+
+
+def test_how_handshakes_went(run: Run) -> None:
+    status = run("status")
+    assert status.exit_code == 0
+    said = "TLS handshakes with clients: 9, 4 of them resumed; 3 failed (expired 2, unknown_ca 1)"
+    assert said in status.output
+    assert "TLS handshakes with endpoints: 3, 0 of them resumed; 1 failed (wrong_identity 1)" in status.output
+    described = run("describe", "service", "backend").output
+    said = "Handshakes, default/backend:http: 3, 0 of them resumed; 1 failed (wrong_identity 1)"
+    assert said in described
+    heads, *rows = (line.split() for line in run("get", "listeners", "-A", "-o", "wide").output.splitlines())
+    (edge,) = (row for row in rows if "Gateway/edge" in row)
+    assert edge[heads.index("HANDSHAKES") :][:3] == ["9", "unknown_ca", "1"]
+
+
+def test_certificates_that_fail_handshakes(run: Run, view: FakeView) -> None:
+    """One that expires soon is a warning, and what peers refuse by now is a failure."""
+    (own,) = make_identity_status().certificates
+    view.listed = (replace(own, state=CertificateState.EXPIRES_SOON),)
+    result = run("status")
+    assert (
+        "  WARNING:     identity certificate spiffe://mesh.local/ns/default/sa/web (serial 1f) expires in 1.0 hours"
+        in (result.output)
+    )
+    assert result.exit_code == 0
+    view.listed = (replace(own, kind="Certificate", name="Secret/default/shop", state=CertificateState.EXPIRED),)
+    view.tls_complaints = ("files:a.pem: the private key is not the certificate's",)
+    result = run("status")
+    assert "  PROBLEM:     certificate Secret/default/shop (serial 1f) has expired" in result.output
+    assert "  PROBLEM:     files:a.pem: the private key is not the certificate's" in result.output
+    assert result.exit_code == 1
 
 
 def test_status_is_bad_when_something_is(run: Run, view: FakeView) -> None:
