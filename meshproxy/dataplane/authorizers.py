@@ -69,10 +69,18 @@ class Authorizers:
             self._count(name, verdict, caller, "a connection")
         return "" if verdict.allowed else verdict.policy
 
-    def would_refuse_connection(self, name: str, caller: Caller) -> bool:
-        """The same without counting it."""
+    def closes(self, name: str) -> bool:
+        """Whether what is open and would be refused by now is to be closed."""
         pair = self._pairs.get(name)
-        return pair is not None and not pair.connections.of_connection(caller).allowed
+        return pair is not None and pair.requests.config.closes_connections
+
+    def would_refuse_request(self, name: str, caller: Caller, request: Request) -> bool:
+        """Whether a request that is under way is to end for that; not counted."""
+        return self.closes(name) and not self._pairs[name].requests.of_request(caller, request).allowed
+
+    def would_refuse_connection(self, name: str, caller: Caller) -> bool:
+        """The same of a connection, or a session of datagrams."""
+        return self.closes(name) and not self._pairs[name].connections.of_connection(caller).allowed
 
     def _count(self, name: str, verdict: Verdict, caller: Caller, what: object) -> None:
         if not verdict.allowed:

@@ -330,7 +330,7 @@ class Connection:
 
     def end_refused(self) -> None:
         """Implements `listener.Open`."""
-        if self._entered and self._listener.would_refuse(self._caller()):
+        if (self._entered or self._waiting) and self._listener.would_refuse(self._caller(), self.tls):
             self.abort()
 
     def _caller(self) -> Caller:

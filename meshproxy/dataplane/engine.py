@@ -45,6 +45,7 @@ from meshproxy.snapshot.messages import (
     TLSStats,
 )
 from meshproxy.snapshot.routes import RouteTable, Rule
+from meshproxy.snapshot.tls import TLSMaterial
 from meshproxy.telemetry.access_filter import AccessFilter
 from meshproxy.telemetry.logs import RateLimited
 
@@ -200,10 +201,8 @@ class DataPlane:
 
     def _look_at_connections_again(self, staged: Staged) -> Iterator[None]:
         """End those that an authorization refuses by now, where it wants that."""
-        closing = {each.name for each in staged.authorizations.values() if each.closes_connections}
-        for listener in chain(self._listeners.values(), self._closing):
-            config = listener.config
-            if not closing.isdisjoint((config.authorization, *(each.authorization for each in config.chains))):
+        if any(each.closes_connections for each in staged.authorizations.values()):
+            for listener in chain(self._listeners.values(), self._closing):
                 listener.end_refused()
                 yield
 
@@ -248,6 +247,21 @@ class DataPlane:
         listener.close()
         self._closing = [each for each in self._closing if each.counters.active]
         self._closing.append(listener)
+
+    def put_materials(self, materials: tuple[TLSMaterial, ...]) -> None:
+        """Use these keys, certificates and roots from now on.
+
+        Where roots are gone, or an identity, no further request goes to an endpoint by a connection that was made with
+        them, and clients are looked at as when an authorization changes.
+        """
+        withdrawn = self.tls.contexts.put(materials)
+        if not withdrawn:
+            return
+        for cluster in self._clusters.values():
+            if cluster.tls is not None and withdrawn & {cluster.tls.settings.certificate, cluster.tls.settings.trust}:
+                cluster.pool.renew()
+        for listener in self._tcp_listeners():
+            listener.end_refused()
 
     # -- endpoints -----------------------------------------------------------------------
 

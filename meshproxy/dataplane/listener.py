@@ -137,10 +137,18 @@ class Accepting:
         self.counters.denied += 1
         return False
 
-    def would_refuse(self, caller: Caller) -> bool:
-        """The opposite, of one that has its connection, without counting."""
+    def would_refuse(self, caller: Caller, tls: TLSFacts | None) -> bool:
+        """The opposite, of one that has its connection and may have to give it up, without counting."""
         authorization = self.config.authorization
-        return bool(authorization) and self.frontend.authorizers.would_refuse_connection(authorization, caller)
+        if not authorization:
+            return False
+        return self.is_outdated(tls) or self.frontend.authorizers.would_refuse_connection(authorization, caller)
+
+    def is_outdated(self, tls: TLSFacts | None) -> bool:
+        """Whether a policy wants a connection closed, since its client might not be trusted by now."""
+        if tls is None or not self.tls.is_outdated(tls):
+            return False
+        return self.frontend.authorizers.closes(self.config.authorization)
 
     def begin_in_place_of(self, before: Open, connection: Open) -> None:
         """Let `connection` begin, which has what was `before`'s."""

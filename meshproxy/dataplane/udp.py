@@ -135,7 +135,7 @@ class UDPListener:
         """End the sessions that the authorization refuses by now."""
         authorization = self.config.authorization
         for flow, session in tuple(self._sessions.items()):
-            if authorization and self._authorizers.would_refuse_connection(authorization, _caller(flow)):
+            if self._authorizers.would_refuse_connection(authorization, _caller(flow)):
                 session.close()
 
     def _has_room(self) -> bool:

@@ -99,11 +99,11 @@ def check_peer(certificate: bytes | None, rules: PeerRules, now: float) -> Spiff
         leaf = x509.parse(certificate)
     except ProtocolError as error:
         return Refused(Refusal.MALFORMED, f"the peer's certificate cannot be read: {error}")
-    return _check_times(leaf, now) or _check_usage(leaf, rules) or _check_identity(leaf, rules)
+    return check_times(leaf, now) or _check_usage(leaf, rules) or _check_identity(leaf, rules)
 
 
-def _check_times(leaf: x509.Certificate, now: float) -> Refused | None:
-    """Again, since a session that is resumed was verified when it began."""
+def check_times(leaf: x509.Certificate, now: float) -> Refused | None:
+    """Whether a certificate is valid at `now`: again, since a session that is resumed was verified when it began."""
     if now < leaf.not_before:
         wait = leaf.not_before - now
         return Refused(Refusal.NOT_YET_VALID, f"{_name(leaf)} is valid in {wait:.0f} s only; do the clocks agree?")

@@ -111,7 +111,7 @@ class Worker:
             case AffinityEntries():
                 self._data_plane.learn_affinity(message)
             case PutMaterials(materials):
-                self._data_plane.tls.contexts.put(materials)
+                self._data_plane.put_materials(materials)
             case KeepMaterials(names):
                 self._data_plane.tls.contexts.keep_only(frozenset(names))
             case Drain(timeout):

@@ -28,9 +28,9 @@ class ClientCertificates(enum.StrEnum):
 class ServerTLS(Value, frozen=True, kw_only=True):
     """How TLS with clients is spoken (Envoy `tls.v3.DownstreamTlsContext`).
 
-    `certificates` name material, of several one is taken that the client can use. Clients' certificates must chain
-    to the `trust` material's roots, and with `spiffe` say a SPIFFE id of its trust domain. `alpn` is what is spoken
-    inside, the preferred first.
+    `certificates` name material, of several one that is for the name that the client means, or else the first.
+    Clients' certificates must chain to the `trust` material's roots, and with `spiffe` say a SPIFFE id of its trust
+    domain. `alpn` is what is spoken inside, the preferred first.
     """
 
     certificates: tuple[str, ...]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from meshproxy.base.addresses import SocketAddress
+from meshproxy.snapshot.authorization import Authorization
 from meshproxy.snapshot.model import Assignment, Cluster, Endpoint, FilterChain, Listener, Protocol, Snapshot, Transport
 from meshproxy.snapshot.routes import RouteTable, Rule, VirtualHost
 from meshproxy.snapshot.tls import ClientCertificates, ServerTLS, TLSMaterial
@@ -45,10 +46,15 @@ class TLSPlane(HTTPPlane):
         self.put(material(EDGE, self.ca.issue(dns=("s", "localhost", "127.0.0.1", "*.example.com"))))
 
     def put(self, *materials: TLSMaterial) -> None:
-        self.plane.tls.contexts.put(materials)
+        self.plane.put_materials(materials)
 
     def serve(
-        self, *chains: FilterChain, clusters: dict[str, Cluster], endpoints: dict[str, Endpoint], **listener: Any
+        self,
+        *chains: FilterChain,
+        clusters: dict[str, Cluster],
+        endpoints: dict[str, Endpoint],
+        authorizations: tuple[Authorization, ...] = (),
+        **listener: Any,
     ) -> None:
         """One listener with `chains`; of clusters, `endpoints` has each one's only one."""
         tables = {each.routes for each in chains if each.routes}
@@ -70,6 +76,7 @@ class TLSPlane(HTTPPlane):
                     Assignment(cluster=name, endpoints=(endpoint,)) for name, endpoint in endpoints.items()
                 ),
                 route_tables=tuple(_table(name) for name in sorted(tables)),
+                authorizations=authorizations,
             )
         )
 

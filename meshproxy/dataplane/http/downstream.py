@@ -17,6 +17,7 @@ from meshproxy.dataplane.http.deadline import Deadline
 from meshproxy.dataplane.http.exchange import Exchange
 from meshproxy.dataplane.http.forwarding import ClientFacts
 from meshproxy.dataplane.http.frontend import Frontend
+from meshproxy.dataplane.http.limits import would_be_forbidden
 from meshproxy.dataplane.http.local_replies import local_reply
 from meshproxy.dataplane.http.outbox import Outbox
 from meshproxy.dataplane.http.tunnel import Tunnel
@@ -453,7 +454,15 @@ class Downstream:
             self._linger()
 
     def end_refused(self) -> None:
-        """Implements `listener.Open`: each request is asked; one that is under way may end."""
+        """Implements `listener.Open`: each request is asked, and one that is under way may end; a tunnel may not."""
+        is_outdated = self._listener.is_outdated(self.facts.tls)
+        if self._state is _State.TUNNEL:
+            if is_outdated or would_be_forbidden(self._exchange, self._listener.frontend):
+                self.abort()
+        elif is_outdated:
+            self.closing = True
+            if self._state is _State.IDLE:
+                self._linger()
 
     def abort(self) -> None:
         """Reset: the client may not take what it has for the whole."""

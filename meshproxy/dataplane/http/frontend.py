@@ -62,7 +62,9 @@ class Frontend:
         self._rule = cluster_rule(sole, self.unmatched) if sole is not None else None
 
     def facts(self, address: str, tls: TLSFacts | None) -> ClientFacts:
-        """What is said of a client at `address`."""
+        """What is said of a client at `address`; which hosts it may ask for is looked at anew."""
+        if tls is not None:
+            tls.look_again()
         return ClientFacts(address, self._trusted, self.context.ids, tls)
 
     def find(self, head: RequestHead) -> tuple[RuleAction, bytes] | None:

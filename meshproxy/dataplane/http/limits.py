@@ -9,6 +9,7 @@ from meshproxy.dataplane.cluster import Cluster
 if TYPE_CHECKING:
     from meshproxy.dataplane.http.actions import RuleAction
     from meshproxy.dataplane.http.exchange import Exchange
+    from meshproxy.dataplane.http.frontend import Frontend
 
 
 class Refusal(NamedTuple):
@@ -33,6 +34,14 @@ def forbidden(exchange: Exchange, rule: RuleAction, authorization: str) -> Refus
         authorization, client.caller(exchange.client_address), exchange.head
     )
     return Refusal(403, "RBAC", f"refused by {policy}") if policy else None
+
+
+def would_be_forbidden(exchange: Exchange, frontend: Frontend) -> bool:
+    """Whether a policy that ends connections refuses by now what was granted; `frontend` is what counts now."""
+    found = frontend.find(exchange.head)
+    authorization = (found[0].authorization if found is not None else "") or frontend.authorization
+    caller = exchange.client.caller(exchange.client_address)
+    return frontend.authorizers.would_refuse_request(authorization, caller, exchange.head)
 
 
 def refused(cluster: Cluster, size: int, now: float) -> Refusal | None:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import ssl
-from collections import OrderedDict
+from base64 import b64decode
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Set
+from functools import lru_cache
 
-from meshproxy.base.errors import MeshproxyError
+from msgspec.structs import replace
+
+from meshproxy.base.errors import MeshproxyError, ProtocolError
 from meshproxy.identity.contexts import load_certificate, load_revocation_lists
+from meshproxy.protocols import x509
 from meshproxy.snapshot.tls import ClientCertificates, ServerTLS, TLSMaterial, TLSVersion, UpstreamTLS
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """For TLS 1.2: forward secrecy and authenticated encryption only (Mozilla's intermediate set without DHE)."""
 MAX_SESSIONS = 1024
 """Sessions kept for one cluster's endpoints."""
+_CERTIFICATE = re.compile("-----BEGIN CERTIFICATE-----([^-]*)-----END CERTIFICATE-----")
 _VERSIONS = {TLSVersion.V1_2: ssl.TLSVersion.TLSv1_2, TLSVersion.V1_3: ssl.TLSVersion.TLSv1_3}
 _VERIFY = {
     ClientCertificates.NONE: ssl.CERT_NONE,
@@ -30,18 +37,21 @@ Materials = Mapping[str, TLSMaterial]
 
 
 class ServerContext:
-    """What handshakes with clients are made of. `trust_domain` is set where clients must have SPIFFE ids of it."""
+    """What handshakes with clients are made of. `trust_domain` is set where clients must have SPIFFE ids of it.
 
-    __slots__ = ("context", "own_id", "trust_domain")
+    `trust` is the material that vouches for clients, and how often something of it had been withdrawn by then.
+    """
 
-    def __init__(self, settings: ServerTLS, materials: Materials) -> None:
+    __slots__ = ("context", "own_id", "trust", "trust_domain")
+
+    def __init__(self, settings: ServerTLS, materials: Materials, withdrawals: int = 0) -> None:
         """Raise `MaterialProblem`."""
         context = _context(ssl.PROTOCOL_TLS_SERVER, settings.min_version, settings.alpn)
-        context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE | ssl.OP_NO_RENEGOTIATION
+        context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
         context.num_tickets = 1
         if not settings.certificates:
             raise MaterialProblem("no certificate is configured")
-        for name in settings.certificates:
+        for name in reversed(settings.certificates):  # of those with keys of one kind OpenSSL keeps the last
             _load_chain(context, _find(name, materials))
         context.verify_mode = _VERIFY[settings.client_certificates]
         self.trust_domain = ""
@@ -52,6 +62,7 @@ class ServerContext:
                 self.trust_domain = trust.trust_domain
         self.context = context
         self.own_id = materials[settings.certificates[0]].spiffe_id
+        self.trust = (settings.trust, withdrawals)
 
 
 class UpstreamContext:
@@ -98,6 +109,7 @@ class UpstreamContext:
 
 def _context(protocol: int, least: TLSVersion, alpn: tuple[str, ...]) -> ssl.SSLContext:
     context = ssl.SSLContext(protocol)
+    context.options |= ssl.OP_NO_RENEGOTIATION  # of TLS 1.2, where a peer could become another one by it
     context.minimum_version = _VERSIONS[least]
     context.set_ciphers(CIPHERS)
     if alpn:
@@ -119,6 +131,34 @@ def check_material(material: TLSMaterial) -> None:
         _load_chain(context, material)
     if material.trust_bundle:
         _load_roots(context, material)
+
+
+def withdraws(before: TLSMaterial, after: TLSMaterial) -> bool:
+    """Whether connections that were made with `before` would be made otherwise with `after`, or not at all.
+
+    Where it is another identity, or a root is not trusted any more: not where a certificate was only renewed.
+    """
+    if before.spiffe_id != after.spiffe_id:
+        return True
+    return not _roots(before).issubset(_roots(after))
+
+
+@lru_cache(maxsize=256)
+def dns_names(chain: str) -> frozenset[str]:
+    """What the first certificate of a PEM text is for, in lower case; nothing where it cannot be read."""
+    leaf = _CERTIFICATE.search(chain)
+    try:
+        return (
+            frozenset(name.lower() for name in x509.parse(b64decode(leaf[1])).dns_names)
+            if leaf is not None
+            else frozenset()
+        )
+    except (ProtocolError, ValueError):
+        return frozenset()
+
+
+def _roots(material: TLSMaterial) -> set[str]:
+    return set(_CERTIFICATE.findall(material.trust_bundle))
 
 
 def _load_chain(context: ssl.SSLContext, material: TLSMaterial) -> None:
@@ -159,15 +199,27 @@ class ContextCache:
 
     def __init__(self, problem: Callable[[str], None]) -> None:
         self.materials: dict[str, TLSMaterial] = {}
+        self.withdrawals: Counter[str] = Counter()
+        """How often something of a material was withdrawn (`withdraws`), by name."""
         self._problem = problem
-        self._servers: dict[ServerTLS, ServerContext | None] = {}
+        self._servers: dict[tuple[ServerTLS, tuple[str, ...]], ServerContext | None] = {}
+        """By settings, and those of their certificates that a client can mean."""
         self._upstreams: dict[UpstreamTLS, UpstreamContext | None] = {}
 
-    def put(self, materials: tuple[TLSMaterial, ...]) -> None:
-        """Use these from now on. Contexts that were made of one that changed are made anew."""
-        changed = {each.name for each in materials if self.materials.get(each.name) != each}
-        self.materials.update((each.name, each) for each in materials)
+    def put(self, materials: tuple[TLSMaterial, ...]) -> frozenset[str]:
+        """Use these from now on. Contexts that were made of one that changed are made anew.
+
+        The names of those that withdraw something.
+        """
+        before = self.materials
+        changed = {each.name for each in materials if before.get(each.name) != each}
+        withdrawn = frozenset(
+            each.name for each in materials if each.name in before and withdraws(before[each.name], each)
+        )
+        self.withdrawals.update(withdrawn)
+        before.update((each.name, each) for each in materials)
         self._forget(changed)
+        return withdrawn
 
     def keep_only(self, names: frozenset[str]) -> None:
         """Forget all other materials."""
@@ -178,26 +230,42 @@ class ContextCache:
 
     def keep_used(self, servers: Set[ServerTLS], upstreams: Set[UpstreamTLS]) -> None:
         """Forget the contexts of settings that no configuration has any more."""
-        for server in self._servers.keys() - servers:
-            del self._servers[server]
+        for key in [each for each in self._servers if each[0] not in servers]:
+            del self._servers[key]
         for upstream in self._upstreams.keys() - upstreams:
             del self._upstreams[upstream]
 
     def _forget(self, names: set[str]) -> None:
-        for server in [each for each in self._servers if names.intersection((*each.certificates, each.trust))]:
-            del self._servers[server]
+        for key in [each for each in self._servers if names.intersection((*each[0].certificates, each[0].trust))]:
+            del self._servers[key]
         for upstream in [each for each in self._upstreams if names.intersection((each.certificate, each.trust))]:
             del self._upstreams[upstream]
 
-    def server(self, settings: ServerTLS) -> ServerContext | None:
-        """The context for `settings`; None where it cannot be made."""
-        if settings not in self._servers:
+    def server(self, settings: ServerTLS, server_name: str = "") -> ServerContext | None:
+        """The context for `settings` and a client that means `server_name`; None where it cannot be made."""
+        certificates = settings.certificates
+        if len(certificates) > 1:
+            certificates = self._certificates_for(server_name, certificates)
+        key = (settings, certificates)
+        if key not in self._servers:
             try:
-                self._servers[settings] = ServerContext(settings, self.materials)
+                own = replace(settings, certificates=certificates)
+                self._servers[key] = ServerContext(own, self.materials, self.withdrawals[settings.trust])
             except MaterialProblem as problem:
                 self._problem(str(problem))
-                self._servers[settings] = None
-        return self._servers[settings]
+                self._servers[key] = None
+        return self._servers[key]
+
+    def _certificates_for(self, server_name: str, certificates: tuple[str, ...]) -> tuple[str, ...]:
+        """Those that are for `server_name`, else all; not those that are missing, unless all are."""
+        found = {
+            name: dns_names(self.materials[name].certificate_chain) for name in certificates if name in self.materials
+        }
+        for wanted in (server_name, f"*.{server_name.partition('.')[2]}"):
+            fitting = tuple(name for name, names in found.items() if wanted in names)
+            if fitting:
+                return fitting
+        return tuple(found) or certificates
 
     def upstream(self, settings: UpstreamTLS) -> UpstreamContext | None:
         """The context for `settings`; None where it cannot be made."""

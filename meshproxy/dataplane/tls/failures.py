@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ssl
 
 from meshproxy.identity.verification import refusal_of_verify_code
@@ -16,6 +17,8 @@ ABANDONED = "abandoned"
 """Nobody waited any longer for an endpoint: it took too long, or the client left."""
 CLOSED = "closed"
 """The peer hung up."""
+OVERLOAD = "overload"
+"""As many handshakes wait for their turn as may."""
 ALERT = "peer_alert"
 """The peer refused, and its alert does not say whose fault it was."""
 NO_COMMON = "nothing_in_common"
@@ -57,7 +60,7 @@ def reason_of(error: OSError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return WRONG_NAME if error.verify_code == HOST_NAME_MISMATCH else refusal_of_verify_code(error.verify_code)
     if not isinstance(error, ssl.SSLError):
-        return CLOSED
+        return OVERLOAD if error.errno == errno.EBUSY else CLOSED
     reason = error.reason or ""
     return _BY_REASON.get(reason, ALERT if "_ALERT_" in reason else PROTOCOL)
 

@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING
 from meshproxy.base.errors import ProtocolError
 from meshproxy.dataplane.preface import reset
 from meshproxy.dataplane.tls import failures
-from meshproxy.dataplane.tls.counters import FULL, RESUMED
 from meshproxy.dataplane.tls.failures import reason_of, words
-from meshproxy.dataplane.tls.peer import TLSFacts, peer_of
+from meshproxy.dataplane.tls.peer import Peer, TLSFacts, peer_of
 from meshproxy.dataplane.tls.steps import Steps
 from meshproxy.dataplane.tls.stream import TLSStream
-from meshproxy.identity.verification import PeerRules, Refused, check_peer
+from meshproxy.identity.verification import PeerRules, Refused, check_peer, check_times
 from meshproxy.protocols.http1.sniff import looks_like_http
-from meshproxy.protocols.tls.client_hello import ClientHello, looks_like_tls, parse_client_hello
+from meshproxy.protocols.tls.client_hello import ClientHello, ClientHelloReader, looks_like_tls
 from meshproxy.snapshot import model
-from meshproxy.telemetry.handshake_totals import DOWNSTREAM
+from meshproxy.telemetry.handshake_totals import DOWNSTREAM, FULL, RESUMED
 
 if TYPE_CHECKING:
     from meshproxy.dataplane.chains import Chain
@@ -44,13 +43,14 @@ _PLAIN_ANSWER = (
 class ServerHandshake:
     """Implements `listener.Open`. Owns a client's socket until it is passed on."""
 
-    __slots__ = ("_client", "_hello", "_listener", "_socket", "_steps", "_timer")
+    __slots__ = ("_client", "_first", "_hello", "_listener", "_socket", "_steps", "_timer")
 
     def __init__(self, listener: TCPListener, downstream: socket.socket, client: tuple[str, int], first: bytes) -> None:
         self._listener = listener
         self._socket: socket.socket | None = downstream
         self._client = client
-        self._hello = first
+        self._first = first
+        self._hello = ClientHelloReader()
         self._steps: Steps | None = None
         wait = SILENCE if listener.config.permits_plain else HANDSHAKE_TIMEOUT
         self._timer = listener.reactor.wheel.schedule(wait, self._too_late)
@@ -59,8 +59,8 @@ class ServerHandshake:
         """Begin with an accepted client, of whom `first` was read already."""
         assert self._socket is not None
         self._listener.reactor.add_reader(self._socket, self._readable)
-        if self._hello:
-            self._look()
+        if self._first:
+            self._look(self._first)
         else:
             self._readable()  # with most clients it is there
 
@@ -78,12 +78,11 @@ class ServerHandshake:
         if not received:
             self._refuse(failures.CLOSED)
             return
-        self._hello += received
-        self._look()
+        self._look(received)
 
-    def _look(self) -> None:
+    def _look(self, received: bytes) -> None:
         try:
-            hello = parse_client_hello(self._hello)
+            hello = self._hello.feed(received)
         except ProtocolError:
             self._not_tls()
             return
@@ -92,12 +91,13 @@ class ServerHandshake:
 
     def _not_tls(self) -> None:
         """Plain bytes, or garbage."""
-        if looks_like_tls(self._hello):
+        said = self._hello.data
+        if looks_like_tls(said):
             self._refuse(failures.MALFORMED_HELLO)
         elif self._listener.config.permits_plain:
-            self._pass_on(self._listener, self._give_away(), self._hello)
+            self._pass_on(self._listener, self._give_away(), said)
         else:
-            self._refuse(failures.NOT_TLS, say=_PLAIN_ANSWER if looks_like_http(self._hello) else b"")
+            self._refuse(failures.NOT_TLS, say=_PLAIN_ANSWER if looks_like_http(said) else b"")
 
     def _begin(self, hello: ClientHello) -> None:
         listener = self._listener
@@ -106,9 +106,9 @@ class ServerHandshake:
             self._refuse(failures.UNKNOWN_NAME, hello.server_name or "no name", say=_alert(_UNRECOGNIZED_NAME))
             return
         if chain.server_tls is None:
-            self._pass_on(chain, self._give_away(), self._hello)
+            self._pass_on(chain, self._give_away(), self._hello.data)
             return
-        context = listener.tls.contexts.server(chain.server_tls)
+        context = listener.tls.contexts.server(chain.server_tls, hello.server_name)
         if context is None:
             self._refuse(failures.NO_MATERIAL, hello.server_name, say=_alert(_INTERNAL_ERROR))
             return
@@ -118,8 +118,8 @@ class ServerHandshake:
         listener, downstream = self._listener, self._socket
         assert downstream is not None
         stream = TLSStream(downstream, context.context, server_side=True)
-        stream.feed(self._hello)
-        self._hello = b""
+        stream.feed(self._hello.data)
+        self._hello.data = b""
 
         def done() -> None:
             self._done(stream, hello, chain, context)
@@ -132,12 +132,11 @@ class ServerHandshake:
     def _done(self, stream: TLSStream, hello: ClientHello, chain: Chain, context: ServerContext) -> None:
         listener, session = self._listener, stream.session
         der = session.getpeercert(binary_form=True)
-        if context.trust_domain and der:
-            rules = PeerRules(context.trust_domain, peer_is_server=False)
-            found = check_peer(der, rules, listener.tls.wall())
-            if isinstance(found, Refused):
-                self._refuse(found.reason, found.message)
-                return
+        peer = peer_of(der)
+        refused = self._refusal(der, peer, context)
+        if refused is not None:
+            self._refuse(refused.reason, refused.message)
+            return
         try:
             first = stream.first()
         except OSError as error:
@@ -145,11 +144,19 @@ class ServerHandshake:
             return
         listener.tls.counters.count(DOWNSTREAM, listener.config.name, RESUMED if session.session_reused else FULL)
         facts = TLSFacts(
-            hello.server_name, session.selected_alpn_protocol() or "", session.version() or "", peer_of(der),
-            context.own_id, chain.serves if chain.chain.checks_hosts else None,
+            hello.server_name, session.selected_alpn_protocol() or "", session.version() or "", peer,
+            context.own_id, context.trust, chain.serves if chain.chain.checks_hosts else None,
         )  # fmt: skip
         self._give_away(watched=chain.config.protocol is model.Protocol.HTTP)
         self._pass_on(chain, stream, first, facts)
+
+    def _refusal(self, der: bytes | None, peer: Peer | None, context: ServerContext) -> Refused | None:
+        """What is wrong with a certificate that chains to a root that clients' certificates must chain to."""
+        now = self._listener.tls.wall()
+        if context.trust_domain and der:
+            found = check_peer(der, PeerRules(context.trust_domain, peer_is_server=False), now)
+            return found if isinstance(found, Refused) else None
+        return check_times(peer.certificate, now) if peer is not None else None
 
     def _pass_on(self, to: Accepting, downstream: Stream, first: bytes, tls: TLSFacts | None = None) -> None:
         self._listener.begin_in_place_of(self, to.make_connection(downstream, self._client, first, tls))
@@ -158,7 +165,7 @@ class ServerHandshake:
         self._refuse(reason_of(error), words(error))
 
     def _too_late(self) -> None:
-        if self._listener.config.permits_plain and not self._hello and self._steps is None:
+        if self._listener.config.permits_plain and not self._hello.data and self._steps is None:
             self._pass_on(self._listener, self._give_away(), b"")
         else:
             self._refuse(failures.TIMEOUT)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from meshproxy.base.errors import ProtocolError
 from meshproxy.protocols import x509
+from meshproxy.protocols.distinguished_name import text_of_name
 
 
 class Peer(NamedTuple):
@@ -22,6 +23,14 @@ class Peer(NamedTuple):
         uris = self.certificate.uris
         return uris[0] if len(uris) == 1 and uris[0].startswith("spiffe://") else ""
 
+    @property
+    def subject(self) -> str:
+        """As RFC 2253 writes it; empty as an X.509-SVID's may be, and where it cannot be read."""
+        try:
+            return text_of_name(self.certificate.subject)
+        except ProtocolError:
+            return ""
+
 
 def peer_of(der: bytes | None) -> Peer | None:
     """Who shows the certificate `der`; None without one, and where it cannot be read (its chain was verified)."""
@@ -34,12 +43,15 @@ def peer_of(der: bytes | None) -> Peer | None:
 
 
 class TLSFacts:
-    """A downstream connection's TLS. `serves` says whether the same chain would serve another host name."""
+    """A downstream connection's TLS. `serves` says whether the same chain would serve another host name.
 
-    __slots__ = ("_right", "_serves", "alpn", "own_id", "peer", "server_name", "version")
+    `trust` is the `ServerContext.trust` that the peer was verified by.
+    """
+
+    __slots__ = ("_right", "_serves", "alpn", "own_id", "peer", "server_name", "trust", "version")
 
     def __init__(
-        self, server_name: str, alpn: str, version: str, peer: Peer | None, own_id: str,
+        self, server_name: str, alpn: str, version: str, peer: Peer | None, own_id: str, trust: tuple[str, int],
         serves: Callable[[str], bool] | None,
     ) -> None:  # fmt: skip
         self.server_name = server_name
@@ -47,8 +59,9 @@ class TLSFacts:
         self.version = version
         self.peer = peer
         self.own_id = own_id
+        self.trust = trust
         self._serves = serves
-        self._right = b""
+        self._right: bytes | None = None
 
     @property
     def spiffe_id(self) -> str:
@@ -58,7 +71,8 @@ class TLSFacts:
     def misdirects(self, host: bytes) -> bool:
         """Whether a request for `host` belongs to another listener than the connection (RFC 9110 §15.5.20).
 
-        Gateway API: what a client may see of a host is for that host's listener to decide, by its certificates.
+        Gateway API: what a client may see of a host is for that host's listener to decide, by its certificates. So it
+        is of no host (HTTP/1.0), which is for the listener of whatever has no listener of its own.
         """
         if host == self._right or self._serves is None:
             return False
@@ -67,13 +81,20 @@ class TLSFacts:
         self._right = host
         return False
 
+    def look_again(self) -> None:
+        """Other hosts may have got listeners of their own."""
+        self._right = None
+
     def client_certificate_field(self) -> bytes:
-        """X-Forwarded-Client-Cert as Envoy writes it with `SANITIZE_SET`; empty without a certificate."""
+        """X-Forwarded-Client-Cert as Envoy writes it with `SANITIZE_SET`, and Istio has it: with subject, URI and DNS.
+
+        Empty without a certificate.
+        """
         peer = self.peer
         if peer is None:
             return b""
         parts = [f"By={_quoted(self.own_id)}"] if self.own_id else []
-        parts.append(f"Hash={peer.digest}")
+        parts += [f"Hash={peer.digest}", f'Subject="{peer.subject}"']
         parts += [f"URI={_quoted(uri)}" for uri in peer.certificate.uris]
         parts += [f"DNS={_quoted(name)}" for name in peer.certificate.dns_names]
         return ";".join(parts).encode("latin-1", "replace")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from meshproxy.dataplane.reactor import Reactor
 from meshproxy.dataplane.tls.contexts import ContextCache
 from meshproxy.dataplane.tls.counters import HandshakeCounters
+from meshproxy.dataplane.tls.peer import TLSFacts
 from meshproxy.dataplane.tls.turns import Turns
 from meshproxy.snapshot.tls import IDENTITY
 from meshproxy.telemetry.logs import RateLimited
@@ -31,6 +32,11 @@ class TLSShared:
         """This proxy's SPIFFE id; empty without an identity."""
         own = self.contexts.materials.get(IDENTITY)
         return own.spiffe_id if own is not None else ""
+
+    def is_outdated(self, tls: TLSFacts) -> bool:
+        """Whether a root is trusted no more since a client's certificate was verified: it might not be, by now."""
+        name, withdrawals = tls.trust
+        return tls.peer is not None and self.contexts.withdrawals[name] != withdrawals
 
 
 def _cannot_use(problem: str) -> None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from meshproxy.base.errors import ProtocolError
 from meshproxy.dataplane.stream import Stream
 from meshproxy.dataplane.tls import failures
-from meshproxy.dataplane.tls.counters import FULL, RESUMED
 from meshproxy.dataplane.tls.failures import reason_of, words
 from meshproxy.dataplane.tls.shared import TLSShared
 from meshproxy.dataplane.tls.steps import Steps
@@ -17,7 +16,7 @@ from meshproxy.dataplane.tls.stream import TLSStream
 from meshproxy.identity.verification import PeerRules, Refusal, Refused, check_peer
 from meshproxy.protocols import x509
 from meshproxy.snapshot.tls import UpstreamTLS
-from meshproxy.telemetry.handshake_totals import UPSTREAM
+from meshproxy.telemetry.handshake_totals import FULL, RESUMED, UPSTREAM
 
 if TYPE_CHECKING:
     from meshproxy.dataplane.reactor import Reactor

@@ -17,6 +17,7 @@ from meshproxy.resources.gateway_tls import (
     OPTION_MIN_VERSION,
     OPTION_ROOTS,
     OPTIONS,
+    ClientValidationMode,
     FrontendValidation,
     GatewayTLS,
     ListenerTLS,
@@ -91,6 +92,9 @@ def check_gateway(field: str, tls: GatewayTLS) -> Iterator[Finding]:
 
 
 def _check_validation(field: str, validation: FrontendValidation) -> Iterator[Finding]:
+    if validation.mode is ClientValidationMode.ALLOW_INSECURE_FALLBACK:
+        message = "clients may do without a certificate; one that is shown must be valid all the same"
+        yield Finding(severity=Severity.WARNING, field=f"{field}.mode", message=message)
     field = f"{field}.caCertificateRefs"
     if not validation.ca_certificate_refs:
         yield Finding(field=field, message="must name a ConfigMap or a Secret with ca.crt at least")

@@ -41,37 +41,60 @@ def parse_client_hello(data: bytes) -> ClientHello | None:
 
     Raises `ProtocolError` when `data` cannot become one of at most `MAX_HELLO` bytes.
     """
-    message = _message(data)
-    if message is None:
+    return ClientHelloReader().feed(data)
+
+
+class ClientHelloReader:
+    """The same for what comes in pieces. Each record is looked at once, however many there are, and however slowly.
+
+    `data` is all that was fed.
+    """
+
+    __slots__ = ("_at", "_message", "data")
+
+    def __init__(self) -> None:
+        self.data = b""
+        self._at = 0
+        """Where the first record begins that is not complete."""
+        self._message = bytearray()
+        """The handshake message as far as complete records carry it (RFC 8446 §5.1)."""
+
+    def feed(self, piece: bytes) -> ClientHello | None:
+        """Read on with one more piece; see `parse_client_hello`."""
+        self.data = data = self.data + piece if self.data else piece
+        message = self._message
+        while self._at < len(data):
+            at = self._at
+            if not looks_like_tls(data[at : at + 2]):
+                raise ProtocolError("this is not TLS")
+            if len(data) < at + 5:
+                break
+            size = int.from_bytes(data[at + 3 : at + 5], "big")
+            if not 0 < size <= _MAX_RECORD:
+                raise ProtocolError(f"a TLS record of {size} bytes")
+            part = data[at + 5 : at + 5 + size]
+            end = _end_of(bytes(message[:4]) + part[:4])
+            if end and len(message) + len(part) >= end:
+                return _read((bytes(message) + part)[4:end])
+            if len(part) < size:
+                break
+            message += part
+            self._at = at + 5 + size
         if len(data) > MAX_HELLO:
             raise ProtocolError(f"a ClientHello of more than {MAX_HELLO} bytes")
         return None
-    return _read(message)
 
 
-def _message(data: bytes) -> bytes | None:
-    """The handshake message that the first records carry, once all of it is here (RFC 8446 §5.1)."""
-    message = b""
-    at = 0
-    while at < len(data):
-        if not looks_like_tls(data[at : at + 2]):
-            raise ProtocolError("this is not TLS")
-        if len(data) < at + 5:
-            return None
-        size = int.from_bytes(data[at + 3 : at + 5], "big")
-        if not 0 < size <= _MAX_RECORD:
-            raise ProtocolError(f"a TLS record of {size} bytes")
-        message += data[at + 5 : at + 5 + size]
-        if message and message[0] != _CLIENT_HELLO:
-            raise ProtocolError("a TLS connection that does not begin with a ClientHello")
-        if len(message) >= 4:
-            end = 4 + int.from_bytes(message[1:4], "big")
-            if end > MAX_HELLO:
-                raise ProtocolError(f"a ClientHello of {end} bytes")
-            if len(message) >= end:
-                return message[4:end]
-        at += 5 + size
-    return None
+def _end_of(beginning: bytes) -> int:
+    """Where the message ends of which this is the beginning; 0 where that is not said yet."""
+    if beginning and beginning[0] != _CLIENT_HELLO:
+        raise ProtocolError("a TLS connection that does not begin with a ClientHello")
+    if len(beginning) < 4:
+        return 0
+    end = 4 + int.from_bytes(beginning[1:4], "big")
+    if end > MAX_HELLO:
+        raise ProtocolError(f"a ClientHello of {end} bytes")
+    return end
 
 
 def _read(hello: bytes) -> ClientHello:

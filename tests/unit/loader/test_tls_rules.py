@@ -111,6 +111,7 @@ CASES = {
     "mode": (listener("tls: {mode: passthrough}"), "tls.mode: the string 'passthrough' is none of Terminate, Passthrough (did you mean Passthrough?)"),
     "certificate's name": (listener("tls: {certificateRefs: [{name: A}]}"), "certificateRefs[0].name: 'A' is no DNS name"),
     "no roots": (gateway("{frontend: {default: {validation: {}}}}"), "spec.tls.frontend.default.validation.caCertificateRefs: must name a ConfigMap or a Secret"),
+    "fallback": (gateway("{frontend: {default: {validation: {mode: AllowInsecureFallback, caCertificateRefs: [{name: a}]}}}}"), "default.validation.mode: warning: clients may do without a certificate; one that is shown must be valid"),
     "port twice": (gateway("{frontend: {perPort: [{port: 1}, {port: 1}]}}"), "perPort[1].port: port 1 is here twice"),
     "no rules": (f"{ROUTE}{{{PARENT}, rules: []}}\n", "spec.rules: must hold a rule at least"),
     "two rules": (f"{ROUTE}{{{PARENT}, {RULES[:-1]}, {{backendRefs: [{{name: a, port: 1}}]}}]}}\n", "spec.rules[1]: warning: only the first rule counts"),

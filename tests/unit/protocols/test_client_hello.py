@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshproxy.base.errors import ProtocolError
-from meshproxy.protocols.tls.client_hello import MAX_HELLO, ClientHello, looks_like_tls, parse_client_hello
+from meshproxy.protocols.tls import client_hello
+from meshproxy.protocols.tls.client_hello import (
+    MAX_HELLO,
+    ClientHello,
+    ClientHelloReader,
+    looks_like_tls,
+    parse_client_hello,
+)
 
 
 def real(name: str | None = "Web.example.com", protocols: tuple[str, ...] = ("h2", "http/1.1")) -> bytes:
@@ -80,6 +87,23 @@ def test_an_extension_twice_is_refused() -> None:
     body = bytes(34) + b"\x00" + b"\x00\x02\x13\x01" + b"\x01\x00" + b"\x00\x08" + b"\x00\x17\x00\x00" * 2
     with pytest.raises(ProtocolError, match="twice"):
         parse_client_hello(in_records(b"\x01" + len(body).to_bytes(3, "big") + body, 1000))
+
+
+def test_in_pieces_each_record_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who sends tiny records a byte at a time costs no more than others: it is no way to keep a worker busy."""
+    looks: list[bytes] = []
+
+    def look(data: bytes) -> bool:
+        looks.append(data)
+        return True
+
+    monkeypatch.setattr(client_hello, "looks_like_tls", look)
+    hello = in_records(real()[5:], 1)
+    reader = ClientHelloReader()
+    found = [reader.feed(hello[at : at + 1]) for at in range(len(hello))]
+    assert (set(found[:-1]), found[-1]) == ({None}, parse_client_hello(hello))
+    assert reader.data == hello
+    assert len(looks) < 2 * len(hello)
 
 
 def test_it_does_not_grow_for_ever() -> None:

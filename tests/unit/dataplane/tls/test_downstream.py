@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from random import Random
 
@@ -10,11 +11,11 @@ import pytest
 
 from meshproxy.dataplane.http.tracing import Tracer
 from meshproxy.snapshot.model import FilterChain, Protocol
-from meshproxy.snapshot.tls import ServerTLS
+from meshproxy.snapshot.tls import ClientCertificates, ServerTLS
 from meshproxy.snapshot.tracing import Tracing
 from tests.support.access import decoded
 from tests.support.dataplane import MakeBackend
-from tests.support.tls import EDGE, TLSPlane
+from tests.support.tls import EDGE, TLSPlane, material
 from tests.unit.dataplane.tls.conftest import MakeOrigin
 
 
@@ -60,6 +61,19 @@ async def test_a_session_is_resumed(plane: TLSPlane, make_origin: MakeOrigin) ->
         with_socket = await asyncio.to_thread(_ask_once, plane.address, context, session)
         session = with_socket
         assert plane.handshakes()[expected] == 1
+
+
+async def test_a_session_does_not_outlive_a_clients_certificate(plane: TLSPlane, make_origin: MakeOrigin) -> None:
+    """Who is resumed is not verified by OpenSSL again."""
+    plane.put(material("clients", None, plane.ca.bundle))
+    asking = ServerTLS(certificates=(EDGE,), trust="clients", client_certificates=ClientCertificates.REQUIRED)
+    plane.terminate((await make_origin()).endpoint, asking)
+    context = plane.client_context(plane.ca.issue(dns=("client",)))
+    session = await asyncio.to_thread(_ask_once, plane.address, context, None)
+    plane.plane.http.wall += 7200
+    with contextlib.suppress(OSError):
+        await asyncio.to_thread(_ask_once, plane.address, context, session)
+    assert plane.handshakes() == {"full": 1, "expired": 1}
 
 
 def _ask_once(address: tuple[str, int], context: ssl.SSLContext, session: ssl.SSLSession | None) -> ssl.SSLSession:

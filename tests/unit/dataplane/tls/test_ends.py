@@ -9,7 +9,7 @@ import ssl
 import pytest
 
 from meshproxy.base.addresses import SocketAddress
-from meshproxy.dataplane.tls import handshake
+from meshproxy.dataplane.tls import handshake, turns
 from meshproxy.dataplane.tls.turns import MAX_WAITING, TURNS, Turns
 from meshproxy.snapshot.model import Cluster, Endpoint, FilterChain, Protocol
 from meshproxy.snapshot.routes import Backend
@@ -168,14 +168,25 @@ async def test_what_passes_through_goes_to_a_backend_with_a_weight(
         assert plane.stats()["l"]["refused"] == 1
 
 
+async def test_a_handshake_too_many_is_counted_as_such(
+    plane: TLSPlane, make_origin: MakeOrigin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plane.terminate((await make_origin()).endpoint)
+    monkeypatch.setattr(turns, "MAX_WAITING", 0)
+    plane.plane.tls.turns._left = 0
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        await plane.secure()
+    assert plane.handshakes() == {"overload": 1}
+
+
 def test_turns_are_taken_in_order_and_bounded() -> None:
     rounds: list[object] = []
-    turns = Turns(rounds.append)
+    waiting = Turns(rounds.append)
     taken: list[int] = []
-    answers = [turns.take(lambda number=number: taken.append(number)) for number in range(TURNS + MAX_WAITING + 1)]  # type: ignore[misc]
+    answers = [waiting.take(lambda number=number: taken.append(number)) for number in range(TURNS + MAX_WAITING + 1)]  # type: ignore[misc]
     assert answers == [True] * TURNS + [False] * MAX_WAITING + [None]
     assert taken == list(range(TURNS))
     while rounds:
         rounds.pop(0)()  # type: ignore[operator]
     assert taken == list(range(TURNS + MAX_WAITING))
-    assert turns.take(lambda: taken.append(-1)) is True
+    assert waiting.take(lambda: taken.append(-1)) is True

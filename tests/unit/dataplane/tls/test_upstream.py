@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from meshproxy.snapshot.model import Protocol
@@ -113,17 +114,33 @@ async def test_without_an_identity_nothing_goes_out(plane: TLSPlane, make_origin
 
 
 async def test_a_new_ca_is_believed_and_a_removed_one_is_not_at_once(plane: TLSPlane, make_origin: MakeOrigin) -> None:
-    """Open connections stay; for new ones nothing of the old roots is left, sessions included."""
+    """Nothing of the old roots is left, neither sessions nor connections that were idle."""
     origin = await make_origin(tls=plane.server_context(service_account("s")))
     plane.put(identity(plane.ca, "client"))
-    in_mesh(plane, origin, connect_retries=0, max_requests_per_connection=2)
+    in_mesh(plane, origin, connect_retries=0)
     client = await plane.connect()
     assert (await client.get()).status == 200
-    other = TestCA("next")
-    plane.put(identity(other, "client"))
+    before, other = identity(plane.ca, "client"), TestCA("next")
+    plane.put(msgspec.structs.replace(before, trust_bundle=before.trust_bundle + other.bundle))
     assert (await client.get()).status == 200
+    plane.put(identity(other, "client"))
     assert (await client.get()).status == 503
     assert plane.handshakes("upstream") == {"full": 1, "unknown_ca": 1}
+
+
+@pytest.mark.parametrize(("name", "connections"), [("client", 1), ("another", 2)])
+async def test_a_connection_is_of_one_identity(
+    plane: TLSPlane, make_origin: MakeOrigin, name: str, connections: int
+) -> None:
+    """A certificate that was renewed goes on with it; somebody else's request does not."""
+    origin = await make_origin(tls=plane.server_context(service_account("s"), ask=True))
+    plane.put(identity(plane.ca, "client"))
+    in_mesh(plane, origin)
+    client = await plane.connect()
+    assert (await client.get()).status == 200
+    plane.put(identity(plane.ca, name))
+    assert (await client.get()).status == 200
+    assert origin.connections == connections
 
 
 @pytest.mark.parametrize(
