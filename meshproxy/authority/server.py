@@ -233,7 +233,9 @@ class CAServer:
         if too_many and denied.event == "refused":
             return _error(429, "too many requests were refused", too_many)
         if denied.event == "token_reused":
-            alarm = "ALARM from %s: %s. One of the two is a thief: deny that service account, and look into it"
+            alarm = (
+                "ALARM from %s: %s. One of the two is a thief: revoke and deny that service account, and look into it"
+            )
             _log.error(alarm, remote, denied)
         else:
             _log.warning("refused %s: %s", remote, denied)

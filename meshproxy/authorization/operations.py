@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -50,42 +50,72 @@ def holds(clause: Clause, asked: Asked) -> bool:
 
 
 class OperationIndex:
-    """Clauses by path, or else host, or else method; those that name none of these are tried for every request."""
+    """Clauses by path, and under each path by host, and there by method, as far as they name any of these.
+
+    What a look-up tries is what is left: clauses that differ by what is not asked for are not among it.
+    """
 
     __slots__ = ("_any", "_hosts", "_methods", "_paths")
 
     def __init__(self) -> None:
-        self._paths: WildcardMap[Clause] = WildcardMap()
-        self._hosts: WildcardMap[Clause] = WildcardMap()
-        self._methods: dict[str, list[Clause]] = {}
+        self._paths: PatternIndex | None = None
+        self._hosts: PatternIndex | None = None
+        self._methods: dict[str, OperationIndex] | None = None
         self._any: list[Clause] = []
 
     def add(self, clause: Clause) -> None:
         """Under each item of the first of the operation's lists that has any, as in `RuleSet`."""
         operation = clause.operation
         if operation.paths:
-            rest = clause._replace(operation=replace(operation, paths=()))
-            for path in operation.paths:
-                self._paths.add(path, rest)
+            self._paths = self._paths or PatternIndex()
+            self._paths.add(operation.paths, clause._replace(operation=replace(operation, paths=())))
         elif operation.hosts:
-            rest = clause._replace(operation=replace(operation, hosts=()))
-            for host in operation.hosts:
-                self._hosts.add(host, rest)
+            self._hosts = self._hosts or PatternIndex()
+            self._hosts.add(operation.hosts, clause._replace(operation=replace(operation, hosts=())))
         elif operation.methods:
             rest = clause._replace(operation=replace(operation, methods=()))
+            self._methods = {} if self._methods is None else self._methods
             for method in operation.methods:
-                self._methods.setdefault(method, []).append(rest)
+                self._methods.setdefault(method, OperationIndex()).add(rest)
         else:
             self._any.append(clause)
 
     def find(self, asked: Asked) -> Iterator[Clause]:
         """The clauses whose operation holds."""
-        for path in asked.paths:
-            yield from (each for each in self._paths.find(path) if holds(each, asked))
-        yield from (each for each in self._hosts.find(asked.host) if holds(each, asked))
-        yield from (each for each in self._methods.get(asked.method, ()) if holds(each, asked))
+        if self._paths is not None:
+            for path in asked.paths:
+                for index in self._paths.find(path):
+                    yield from index.find(asked)
+        if self._hosts is not None:
+            for index in self._hosts.find(asked.host):
+                yield from index.find(asked)
+        if self._methods is not None and asked.method in self._methods:
+            yield from self._methods[asked.method].find(asked)
         yield from (each for each in self._any if holds(each, asked))
 
     def every(self) -> Iterator[Clause]:
         """The clauses that hold whatever is asked for."""
         return iter(self._any)
+
+
+class PatternIndex:
+    """An `OperationIndex` for each pattern."""
+
+    __slots__ = ("_by_pattern", "_by_text")
+
+    def __init__(self) -> None:
+        self._by_pattern: dict[str, OperationIndex] = {}
+        self._by_text: WildcardMap[OperationIndex] = WildcardMap()
+
+    def add(self, patterns: Iterable[str], clause: Clause) -> None:
+        """Have `clause` under each of `patterns`."""
+        for pattern in patterns:
+            index = self._by_pattern.get(pattern)
+            if index is None:
+                index = self._by_pattern[pattern] = OperationIndex()
+                self._by_text.add(pattern, index)
+            index.add(clause)
+
+    def find(self, text: str) -> Iterator[OperationIndex]:
+        """The index of every pattern that stands for `text`."""
+        return self._by_text.find(text)

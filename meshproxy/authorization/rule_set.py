@@ -9,8 +9,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from msgspec.structs import replace
 
 from meshproxy.authorization.caller import Caller
-from meshproxy.authorization.operations import Asked, Clause, OperationIndex
-from meshproxy.authorization.wildcards import WildcardMap, matches
+from meshproxy.authorization.operations import Asked, Clause, OperationIndex, PatternIndex
+from meshproxy.authorization.wildcards import matches
 from meshproxy.routing.conditions import HeaderTest
 from meshproxy.snapshot.authorization import ANY_OPERATION, AuthorizationRule, Operation, Source
 
@@ -25,7 +25,7 @@ class RuleSet:
     __slots__ = ("_accounts", "_anyone", "_namespaces", "_networks", "_principals")
 
     def __init__(self) -> None:
-        self._principals: WildcardMap[OperationIndex] = WildcardMap()
+        self._principals = PatternIndex()
         self._accounts: dict[str, OperationIndex] = {}
         self._namespaces: dict[str, OperationIndex] = {}
         self._networks: dict[tuple[int, int], dict[int, OperationIndex]] = {}
@@ -34,18 +34,17 @@ class RuleSet:
 
     def fill(self, rules: Iterable[AuthorizationRule]) -> Iterator[None]:
         """Take in `rules`, in steps; run the iterator to its end before the first look-up."""
-        seen: dict[str, OperationIndex] = {}
         count = 0
         for rule in rules:
             for source in rule.sources:
                 for operation in rule.operations:
                     tests = tuple(map(HeaderTest, operation.headers))
-                    self._add(Clause(rule, source, operation, tests), seen)
+                    self._add(Clause(rule, source, operation, tests))
                     count += 1
                     if count % STEP == 0:
                         yield
 
-    def _add(self, clause: Clause, principals: dict[str, OperationIndex]) -> None:
+    def _add(self, clause: Clause) -> None:
         """Under each item of the first of the source's lists that has any, which so need not be looked at again."""
         source = clause.source
         if source.service_accounts:
@@ -53,12 +52,7 @@ class RuleSet:
             for account in source.service_accounts:
                 self._accounts.setdefault(account, OperationIndex()).add(rest)
         elif source.principals:
-            rest = clause._replace(source=replace(source, principals=()))
-            for principal in source.principals:
-                if principal not in principals:
-                    principals[principal] = OperationIndex()
-                    self._principals.add(principal, principals[principal])
-                principals[principal].add(rest)
+            self._principals.add(source.principals, clause._replace(source=replace(source, principals=())))
         elif source.namespaces:
             rest = clause._replace(source=replace(source, namespaces=()))
             for namespace in source.namespaces:

@@ -66,7 +66,7 @@ def test_as_a_search_through_all(
 
 
 def test_rules_for_others_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many rules are for other callers, or for other paths, the conditions of one are tried."""
+    """However many rules are for other callers, paths, hosts, or methods, the conditions of one are tried."""
     tried: list[Clause] = []
 
     def counting(clause: Clause, asked: Asked) -> bool:
@@ -76,12 +76,14 @@ def test_rules_for_others_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> 
     holds = operations.holds
     monkeypatch.setattr(operations, "holds", counting)
     caller = Caller("spiffe://t/ns/a/sa/s7", "10.0.0.7")
-    asked = Asked(make_request("/p7/x"), "GET", "example.com", ("/p7/x",))
+    asked = Asked(make_request("/p7/x"), "M7", "h7.example", ("/p7/x",))
     for count in (10, 10_000):
         for rules in (
             [make_rule(str(n), Source(service_accounts=(f"a/s{n}",))) for n in range(count)],
             [make_rule(str(n), Source(ip_blocks=(f"10.0.{n // 256}.{n % 256}/32",))) for n in range(count)],
             [make_rule(str(n), operation=Operation(paths=(f"/p{n}/*",))) for n in range(count)],
+            [make_rule(str(n), operation=Operation(paths=("/*",), hosts=(f"h{n}.example",))) for n in range(count)],
+            [make_rule(str(n), operation=Operation(hosts=("*.example",), methods=(f"M{n}",))) for n in range(count)],
         ):
             tried.clear()
             found = _filled(rules).find(caller, asked)
