@@ -50,12 +50,13 @@ class AuthorizationIndex:
         policies: Iterable[AuthorizationPolicy],
         services: Mapping[NamespacedName, Service],
         gateways: Mapping[NamespacedName, Gateway],
-        local: Collection[NamespacedName],
+        local: Mapping[NamespacedName, Collection[int]],
         default: AuthorizationAction,
         intentions: IntentionIndex,
         diagnostics: Diagnostics,
     ) -> None:
-        """`local` are the Services of programs here (`Proxy.spec.inbound`), whose own documents may be elsewhere.
+        """`local` are the Services of programs here (`Proxy.spec.inbound`), whose own documents may be elsewhere, with
+        the programs' ports.
 
         What no policy of theirs grants is for `default` to decide; what others' do not, is granted.
         """
@@ -71,6 +72,8 @@ class AuthorizationIndex:
                 if _is_there(policy, ref, f"spec.targetRefs[{index}]", sections, diagnostics):
                     target = _Target(ref.kind, key, ref.section_name or None)
                     self._attached.setdefault(target, []).append(policy)
+                    known = _ports(ref, services.get(key), gateways.get(key)) or set(local.get(key, ()))
+                    _check_ports(policy, ref, known, diagnostics)
 
     def of_port(self, service: Service, port: ServicePort) -> str:
         """The name of the authorization of a Service's port; empty where no policy is attached."""
@@ -133,6 +136,23 @@ def _is_there(
         diagnostics.warning(policy, f"{field}.sectionName", f"{message}; the policy protects nothing there")
         return False
     return True
+
+
+def _ports(ref: TargetRef, service: Service | None, gateway: Gateway | None) -> set[int]:
+    """The numbers of the target's ports."""
+    if ref.kind == "Service":
+        return {port.port for port in service.spec.ports} if service is not None else set()
+    return {listener.port for listener in gateway.spec.listeners} if gateway is not None else set()
+
+
+def _check_ports(policy: AuthorizationPolicy, ref: TargetRef, known: Collection[int], diagnostics: Diagnostics) -> None:
+    """Ports are the Service's, and not those of its endpoints, which Istio's rules are about."""
+    for number, rule in enumerate(policy.spec.rules):
+        for index, operation in enumerate(rule.to):
+            if operation.ports and not set(operation.ports) & set(known):
+                has = ", ".join(map(str, sorted(known))) or "none"
+                message = f"{ref.kind} {ref.name} has other ports: {has}; this does not hold there"
+                diagnostics.warning(policy, f"spec.rules[{number}].to[{index}].ports", message)
 
 
 def _authorization(

@@ -106,7 +106,9 @@ def compile_resources(
     for service in services.values():
         compile_service(service, context, parts)
     endpoints.warn_of_orphans(services)
-    inbound = compile_inbound(proxy, services, http_listener(None, proxy), indexes.authorizations, diagnostics)
+    inbound = compile_inbound(
+        proxy, services, endpoints, http_listener(None, proxy), indexes.authorizations, diagnostics
+    )
     listeners = _by_name((*parts.listeners.values(), *routed.listeners, *inbound.listeners))
     parts.clusters.update(inbound.clusters)
     parts.assignments.update((each.cluster, each.endpoints) for each in inbound.assignments)

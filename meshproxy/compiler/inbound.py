@@ -11,6 +11,7 @@ from meshproxy.base.names import NamespacedName
 from meshproxy.compiler.app_protocols import protocol_of, protocol_of_name
 from meshproxy.compiler.authorization import AuthorizationIndex
 from meshproxy.compiler.diagnostics import Diagnostics
+from meshproxy.compiler.endpoint_slices import EndpointIndex
 from meshproxy.compiler.gateway_tls import ALPN_HTTP, VERSIONS
 from meshproxy.compiler.upstream_tls import any_service_name, mesh_name, service_name
 from meshproxy.resources import Proxy, Service
@@ -44,10 +45,12 @@ class InboundParts(NamedTuple):
     assignments: tuple[Assignment, ...] = ()
 
 
-def local_services(proxy: Proxy) -> frozenset[NamespacedName]:
-    """The Services that programs here are endpoints of."""
-    inbound = proxy.spec.inbound
-    return frozenset(_key(proxy, each) for each in inbound.services) if inbound is not None else frozenset()
+def local_services(proxy: Proxy) -> dict[NamespacedName, set[int]]:
+    """The Services that programs here are endpoints of, with the ports of these."""
+    found: dict[NamespacedName, set[int]] = {}
+    for each in proxy.spec.inbound.services if proxy.spec.inbound is not None else ():
+        found.setdefault(_key(proxy, each), set()).add(each.port)
+    return found
 
 
 def default_action(proxy: Proxy) -> AuthorizationAction:
@@ -63,6 +66,7 @@ def _key(proxy: Proxy, service: InboundService) -> NamespacedName:
 def compile_inbound(
     proxy: Proxy,
     services: Mapping[NamespacedName, Service],
+    endpoints: EndpointIndex,
     http: HTTPListener,
     authorizations: AuthorizationIndex,
     diagnostics: Diagnostics,
@@ -75,7 +79,8 @@ def compile_inbound(
         diagnostics.warning(
             proxy, "spec.inbound", "needs spec.identity; without a certificate every handshake is refused"
         )
-    ports = [_LocalPort(proxy, index, services, authorizations, diagnostics) for index in range(len(inbound.services))]
+    named = _NamedPorts(services, endpoints)
+    ports = [_LocalPort(proxy, index, named, authorizations, diagnostics) for index in range(len(inbound.services))]
     chains = tuple(each.chain(inbound, names) for each, names in zip(ports, _server_names(ports), strict=True))
     address = SocketAddress.parse(inbound.address)
     plain = _plain_part(proxy, ports, diagnostics) if inbound.mode is InboundMode.PERMISSIVE else None
@@ -107,7 +112,7 @@ class _LocalPort:
         self,
         proxy: Proxy,
         index: int,
-        services: Mapping[NamespacedName, Service],
+        named: _NamedPorts,
         authorizations: AuthorizationIndex,
         diagnostics: Diagnostics,
     ) -> None:
@@ -118,8 +123,8 @@ class _LocalPort:
         self.endpoint = Endpoint(
             address=SocketAddress(self._config.address, self._config.port), name=f"{self.key.name} (local)"
         )
-        service = services.get(self.key)
-        port = _port_of(service, self._config.port) if service is not None else None
+        service = named.services.get(self.key)
+        port = named.port_of(service, self._config.port) if service is not None else None
         if service is not None and port is not None:
             self.authorization = authorizations.of_local_port(service, port)
         else:
@@ -177,11 +182,26 @@ def _server_names(ports: Sequence[_LocalPort]) -> Iterator[tuple[str, ...]]:
         yield (*names, *only)
 
 
-def _port_of(service: Service, number: int) -> ServicePort | None:
-    """The port whose endpoints have this number. A named `targetPort` may be any."""
-    ports = service.spec.ports
-    exact = (port for port in ports if (port.target_port or port.port) == number)
-    return next(exact, next((port for port in ports if isinstance(port.target_port, str)), None))
+class _NamedPorts(NamedTuple):
+    """Tells which port of a Service a local port's number is."""
+
+    services: Mapping[NamespacedName, Service]
+    endpoints: EndpointIndex
+
+    def port_of(self, service: Service, number: int) -> ServicePort | None:
+        """The port whose endpoints have this number, where its `targetPort` is a name by what Workloads call it.
+
+        Where none of them is known, and there is one such name, that may be it.
+        """
+        ports = service.spec.ports
+        exact = next((port for port in ports if (port.target_port or port.port) == number), None)
+        if exact is not None:
+            return exact
+        workloads = self.endpoints.workloads_of(service)
+        names = {name for each in workloads for name, its in each.spec.ports.items() if its == number}
+        named = [port for port in ports if isinstance(port.target_port, str)]
+        found = [port for port in named if port.target_port in names] or (named if len(named) == 1 else [])
+        return found[0] if found else None
 
 
 def _plain_part(proxy: Proxy, ports: list[_LocalPort], diagnostics: Diagnostics) -> _LocalPort | None:
