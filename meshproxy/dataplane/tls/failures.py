@@ -29,6 +29,9 @@ WRONG_NAME = "wrong_name"
 HOST_NAME_MISMATCH = 62
 """OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH."""
 
+PEER = "peer_"
+"""What the reasons begin with that a peer gives."""
+
 _BY_REASON = {
     "PEER_DID_NOT_RETURN_A_CERTIFICATE": NO_CERTIFICATE,
     "NO_SHARED_CIPHER": NO_COMMON,

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from meshproxy.dataplane.stream import Buffer
-from meshproxy.dataplane.tls.failures import words
+from meshproxy.dataplane.tls.failures import PEER, reason_of, words
 
 RECORD = 16384
 """Bytes of plain text in a record, at most (RFC 8446 §5.1)."""
@@ -35,7 +35,7 @@ class TLSStream:
 
     __slots__ = (
         "_aborted", "_ended", "_incoming", "_outgoing", "_owed", "_read", "_read_into", "_receive", "_rest",
-        "_said_end", "_send", "_socket", "_write", "session",
+        "_said_end", "_send", "_socket", "_write", "refused", "session",
     )  # fmt: skip
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext, **options: Any) -> None:
@@ -54,6 +54,8 @@ class TLSStream:
         self._owed = False
         """Whether the last byte that was encrypted was not reported as sent."""
         self._ended = self._aborted = self._said_end = False
+        self.refused: Callable[[str], None] | None = None
+        """Is told if the peer refuses our certificate, which a server says after the handshake (RFC 8446 §4.4.2.4)."""
 
     # -- handshake -----------------------------------------------------------------------
 
@@ -181,6 +183,9 @@ class TLSStream:
         if isinstance(error, ssl.SSLWantReadError):
             raise BlockingIOError
         if not isinstance(error, ssl.SSLZeroReturnError):
+            reason, refused = reason_of(error), self.refused
+            if refused is not None and reason.startswith(PEER):
+                refused(reason)
             raise ConnectionAbortedError(errno.EPROTO, words(error)) from None
 
     def _tell_end_again(self) -> None:

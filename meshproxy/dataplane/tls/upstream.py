@@ -103,6 +103,7 @@ class ClientHandshake:
             self._failed(f"TLS: {refused[1]}")
             return
         self._tls.count(RESUMED if stream.session.session_reused else FULL)
+        stream.refused = self._tls.count
         self._done(stream)
 
     def _refusal(self, der: bytes | None, context: UpstreamContext) -> tuple[str, str] | None:

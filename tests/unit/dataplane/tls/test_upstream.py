@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import socket
+import ssl
 from typing import Any
 
 import msgspec
 import pytest
 
-from meshproxy.snapshot.model import Protocol
+from meshproxy.base.addresses import SocketAddress
+from meshproxy.snapshot.model import Endpoint, Protocol
 from meshproxy.snapshot.tls import UpstreamTLS
 from tests.support.certificates import TestCA, service_account
 from tests.support.http import Last, Origin
@@ -93,6 +98,35 @@ async def test_an_endpoint_of_another_ca(plane: TLSPlane, make_origin: MakeOrigi
     in_mesh(plane, origin, connect_retries=0)
     assert (await (await plane.connect()).get()).status == 503
     assert plane.handshakes("upstream") == {"unknown_ca": 1}
+
+
+async def _refuse_once(listening: socket.socket, context: ssl.SSLContext) -> None:
+    """A server that says why it refuses its client, which asyncio's does not."""
+    loop = asyncio.get_running_loop()
+    client, _ = await loop.sock_accept(listening)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    secure = context.wrap_bio(incoming, outgoing, server_side=True)
+    with client, contextlib.suppress(ConnectionError):
+        while data := await loop.sock_recv(client, 65536):
+            incoming.write(data)
+            with contextlib.suppress(ssl.SSLError):
+                secure.do_handshake()
+            await loop.sock_sendall(client, outgoing.read())
+
+
+@pytest.mark.parametrize(("shows", "reason"), [(False, "peer_wants_certificate"), (True, "peer_refuses_ca")])
+async def test_an_endpoint_that_refuses_us(plane: TLSPlane, shows: bool, reason: str) -> None:
+    """With TLS 1.3 it says so when the handshake is over for us."""
+    plane.put(material("ca", None, plane.ca.bundle), material("own", TestCA("another").issue(dns=("us",))))
+    tls = UpstreamTLS(server_name="db", trust="ca", certificate="own" if shows else "")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setblocking(False)
+        endpoint = Endpoint(address=SocketAddress(*listening.getsockname()))
+        plane.apply(endpoint, listener={"protocol": Protocol.HTTP}, tls=tls, connect_retries=0)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_refuse_once(listening, plane.server_context(dns=("db",), ask=True)))
+            assert (await (await plane.connect()).get()).status == 502
+    assert plane.handshakes("upstream") == {"full": 1, reason: 1}
 
 
 async def test_an_endpoint_that_speaks_no_tls(plane: TLSPlane, make_origin: MakeOrigin) -> None:
