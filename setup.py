@@ -19,6 +19,7 @@ COMPILED = (
     "meshproxy/balancing/*.py",
     "meshproxy/base/stable_hash.py",
     "meshproxy/dataplane/affinity.py",
+    "meshproxy/dataplane/callers.py",
     "meshproxy/dataplane/chains.py",
     "meshproxy/dataplane/cluster.py",
     "meshproxy/dataplane/connection.py",

@@ -10,9 +10,10 @@ import msgspec
 from meshproxy.base.errors import Finding
 from meshproxy.health.states import Ejections, EndpointHealth
 from meshproxy.identity.status import CertificateStatus, IdentityStatus
-from meshproxy.snapshot.messages import RequestCounts
+from meshproxy.snapshot.messages import CallerStats, RequestCounts
 from meshproxy.snapshot.model import Snapshot
 from meshproxy.telemetry.access_log import AccessLogStatus
+from meshproxy.telemetry.caller_totals import CallerKey
 from meshproxy.telemetry.dns import DNSExplanation, DNSReport
 from meshproxy.telemetry.events import RecordedEvent
 from meshproxy.telemetry.export import SignalStatus
@@ -108,6 +109,10 @@ class ProxyView(Protocol):
 
     def response_flags(self) -> Mapping[FlagKey, int]:
         """How many requests ended with a flag, by (listener, flag)."""
+        ...
+
+    def callers(self) -> Mapping[CallerKey, CallerStats]:
+        """What callers did, each since it is known: those that are there now, or were a moment ago."""
         ...
 
     def decisions(self) -> Mapping[DecisionKey, int]:

@@ -39,7 +39,7 @@ GLANCE = 0.1
 KEPT_REQUESTS = 1000
 _WIDEST = 44
 """Characters of a column that is not the widest."""
-_NUMBERS = frozenset({"REQ/S", "SUCCESS", "P50", "P99", "OPEN", "NEW/S", "BYTES/S", "TOOK", "WEIGHT", "NOW"})
+_NUMBERS = frozenset({"REQ/S", "SUCCESS", "P50", "P99", "OPEN", "NEW/S", "FAIL/S", "BYTES/S", "TOOK", "WEIGHT", "NOW"})
 """Heads of columns that are flush right."""
 
 
@@ -59,6 +59,7 @@ _NUMBERS = frozenset({"REQ/S", "SUCCESS", "P50", "P99", "OPEN", "NEW/S", "BYTES/
     show_default=True,
     help="What Services are sorted by.",
 )
+@click.option("--callers", is_flag=True, help="Show who calls each Service, too.")
 @click.option("--endpoints", is_flag=True, help="Show the endpoints of each Service, too.")
 @click.option("-n", "--namespace", help="Only Services of this namespace.")
 @admin_option
@@ -67,6 +68,7 @@ def command(
     once: bool,
     view: str,
     sort: str,
+    callers: bool,
     endpoints: bool,
     namespace: str | None,
     admin: SocketAddress,
@@ -77,7 +79,8 @@ def command(
     The keys 1 to 7 show the views that the dashboard has in a browser, at the admin address. Rates are over the last
     five seconds.
     """
-    screen = _Screen(AdminClient(admin, token_file), Wishes(Name(view), Order(sort), endpoints), namespace)
+    wishes = Wishes(Name(view), Order(sort), endpoints=endpoints, callers=callers)
+    screen = _Screen(AdminClient(admin, token_file), wishes, namespace)
     if once or not sys.stdout.isatty():
         screen.print_once()
         return
@@ -110,7 +113,8 @@ class _Screen:
 
     def _view(self) -> View:
         wishes = self._wishes
-        chosen = Chosen(wishes.order, wishes.endpoints, self._namespace, datetime.now(UTC).timestamp())
+        now = datetime.now(UTC).timestamp()
+        chosen = Chosen(wishes.order, wishes.endpoints, self._namespace, now, callers=wishes.callers)
         return filtered(view_of(wishes.view, {"requests": [], **self._sections}, chosen), wishes.filter)
 
     # -- once ----------------------------------------------------------------------------

@@ -15,7 +15,8 @@ _VIEWS = (
 )
 HELP = {
     False: _VIEWS,
-    True: "sort by  n name  e ready  r req/s  s success  p p99  o open  b bytes    d endpoints\n" + _VIEWS,
+    True: "sort by  n name  e ready  r req/s  s success  p p99  o open  b bytes    show  c callers  d endpoints\n"
+    + _VIEWS,
 }
 """What keys there are, with those of the Services or without."""
 _ORDERS = {
@@ -46,6 +47,7 @@ class Wishes(NamedTuple):
     first: int = 0
     filter: str = ""
     typing: bool = False
+    callers: bool = False
 
     @property
     def prompt(self) -> str:
@@ -89,6 +91,8 @@ def _pressed(wishes: Wishes, key: str) -> Wishes:
         return wishes._replace(typing=True)
     if key == _ESCAPE:
         return wishes._replace(filter="", first=0)
+    if key == "c":
+        return wishes._replace(callers=not wishes.callers)
     if key == "d":
         return wishes._replace(endpoints=not wishes.endpoints)
     return wishes._replace(order=_ORDERS.get(key, wishes.order))

@@ -48,7 +48,7 @@ def _of_parts(status: Any) -> Iterator[str]:
 def _of_services(sections: Sections) -> Iterator[str]:
     elsewhere = {source for source, _ in sections["mesh"]["calls"]}
     elsewhere |= {each["id"] for each in sections["mesh"]["services"] if each["type"] == "ExternalName"}
-    for service, _ in groups(sections, None):
+    for service, *_ in groups(sections, None):
         if not service.total and service.name not in elsewhere:
             yield f"{service.name} has no endpoints"
         if service.ready < service.total:

@@ -10,7 +10,7 @@ from meshproxy.cli.tables import format_bytes, format_latency, format_share
 
 Sections = dict[str, Any]
 """The newest value of each, by name (see docs/dashboard.md)."""
-HEADS = ("NAME", "READY", "REQ/S", "SUCCESS", "P50", "P99", "OPEN", "NEW/S", "BYTES/S")
+HEADS = ("NAME", "READY", "REQ/S", "SUCCESS", "P50", "P99", "OPEN", "NEW/S", "FAIL/S", "BYTES/S")
 
 
 class Order(enum.StrEnum):
@@ -26,7 +26,7 @@ class Order(enum.StrEnum):
 
 
 class TopRow(NamedTuple):
-    """A Service, or (indented) one of its endpoints. Latencies are seconds; what is None has no requests."""
+    """A Service, or (indented) one of its callers or endpoints. Latencies are seconds; what is None has no requests."""
 
     name: str
     ready: int
@@ -38,6 +38,7 @@ class TopRow(NamedTuple):
     p99: float | None
     open: int
     opened: float
+    failed: float
     bytes: float
 
     def cells(self) -> tuple[str, ...]:
@@ -50,6 +51,7 @@ class TopRow(NamedTuple):
             format_latency(self.p99),
             str(self.open),
             f"{self.opened:.1f}",
+            f"{self.failed:.1f}",
             format_bytes(self.bytes),
         )
 
@@ -59,10 +61,26 @@ class TopRow(NamedTuple):
         return self.ready < self.total or (self.success is not None and self.success < 0.99)
 
 
+class CallRow(NamedTuple):
+    """Who calls `target`, a Service's id; `secure` where it has proved who it is. What is None is nothing."""
+
+    target: str
+    name: str
+    secure: str
+    requests: Sequence[Any] | None
+    connections: Sequence[Any] | None
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether somebody should look."""
+        return bool(self.requests and self.requests[1] < 0.99) or bool(self.connections and self.connections[2])
+
+
 class Group(NamedTuple):
-    """A Service with its endpoints."""
+    """A Service with its callers and its endpoints."""
 
     service: TopRow
+    callers: tuple[TopRow, ...]
     endpoints: tuple[TopRow, ...]
 
 
@@ -71,13 +89,43 @@ def groups(sections: Sections, namespace: str | None) -> Iterator[Group]:
     rates = sections["rates"]
     health = {(cluster, endpoint): (status, usable) for cluster, endpoint, status, usable, *_ in sections["health"]}
     moving = {(cluster, endpoint): both for cluster, endpoint, *both in rates["endpoints"]}
+    callers = _callers(sections)
     for service in sections["mesh"]["services"]:
         if namespace in (None, service["namespace"]):
             endpoints = tuple(_endpoints(service, health, moving))
             usable, everything = {each.name for each in endpoints if each.ready}, {each.name for each in endpoints}
             counted = (len(usable), len(everything), f"{len(usable)}/{len(everything)}")
             requests, connections = rates["services"].get(service["id"]), rates["serviceConnections"].get(service["id"])
-            yield Group(_row(service["id"], *counted, requests, connections), endpoints)
+            yield Group(
+                _row(service["id"], *counted, requests, connections), tuple(callers.get(service["id"], ())), endpoints
+            )
+
+
+def _callers(sections: Sections) -> dict[str, list[TopRow]]:
+    """By the Service that they call, the busiest first."""
+    rows: dict[str, list[TopRow]] = {}
+    for call in calls(sections):
+        if call.requests or call.connections:
+            row = _row(f"  < {call.name}", 0, 0, call.secure, call.requests, call.connections)
+            rows.setdefault(call.target, []).append(row)
+    for each in rows.values():
+        each.sort(key=lambda row: (-row.rate, -row.open, row.name))
+    return rows
+
+
+def calls(sections: Sections) -> Iterator[CallRow]:
+    """By caller where any is known, and otherwise by what they come in by."""
+    callers: dict[int, list[Any]] = {}
+    for index, *caller in sections["rates"]["callers"]:
+        callers.setdefault(index, []).append(caller)
+    services = {each["id"] for each in sections["mesh"]["services"]}
+    for index, (source, target) in enumerate(sections["mesh"]["calls"]):
+        edge = f" by {source}" if source == "Ingress" or source.startswith("Gateway/") else ""
+        for _, name, secure, requests, connections in callers.get(index, ()):
+            yield CallRow(target, f"{name or 'others'}{edge}", secure, requests, connections)
+        if index not in callers:
+            name = f"routes of {source}" if source in services else source
+            yield CallRow(target, name, "", sections["rates"]["calls"].get(str(index)), None)
 
 
 def _endpoints(service: Any, health: dict[Any, Any], moving: dict[Any, Any]) -> Iterator[TopRow]:
@@ -94,14 +142,18 @@ def _row(
 ) -> TopRow:
     name = name if name.isprintable() else repr(name)[1:-1]  # no terminal is to obey a name
     rate, success, p50, p99 = requests or (0.0, None, None, None)
-    active, opened, _, sent, received = connections or (0, 0.0, 0.0, 0.0, 0.0)
-    return TopRow(name, ready, total, status, rate, success, p50, p99, active, opened, sent + received)
+    active, opened, failed, sent, received = connections or (0, 0.0, 0.0, 0.0, 0.0)
+    return TopRow(name, ready, total, status, rate, success, p50, p99, active, opened, failed, sent + received)
 
 
-def ordered(found: Iterable[Group], order: Order, *, with_endpoints: bool) -> Iterator[TopRow]:
-    """Services sorted by `order`, by name where that is the same; each followed by its endpoints where wanted."""
+def ordered(
+    found: Iterable[Group], order: Order, *, with_callers: bool = False, with_endpoints: bool = False
+) -> Iterator[TopRow]:
+    """Services sorted by `order`, by name where that is the same; each followed by its details where wanted."""
     for group in sorted(found, key=lambda each: (_rank(each.service, order), each.service.name)):
         yield group.service
+        if with_callers:
+            yield from group.callers
         if with_endpoints:
             yield from group.endpoints
 

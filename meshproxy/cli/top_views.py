@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from meshproxy.cli.tables import format_age, format_latency, format_share
+from meshproxy.cli.tables import format_age, format_bytes, format_latency, format_share
 from meshproxy.cli.top_problems import problems
-from meshproxy.cli.top_rows import HEADS, Order, Sections, groups, ordered
+from meshproxy.cli.top_rows import HEADS, Order, Sections, calls, groups, ordered
 
 _NONE = "-"
 
@@ -41,6 +41,7 @@ class Chosen(NamedTuple):
     endpoints: bool
     namespace: str | None
     now: float
+    callers: bool = False
 
 
 class View(NamedTuple):
@@ -80,16 +81,16 @@ def _clock(seconds: float) -> str:
 def _overview(sections: Sections, chosen: Chosen) -> View:
     """Who calls whom; what is wrong above it."""
     secure = {each["id"]: each["secure"] for each in sections["mesh"]["services"]}
-    rates = sections["rates"]["calls"]
     lines = []
-    for index, (source, target) in enumerate(sections["mesh"]["calls"]):
-        requests = rates.get(str(index))
-        if chosen.namespace in (None, target.partition("/")[0]):
-            cells = (source, target, *_of_requests(requests), secure.get(target) or _NONE)
-            lines.append(Line(cells, bad=requests is not None and requests[1] < 0.99))
-    lines.sort(key=lambda line: -float(line.cells[2]))
+    for call in calls(sections):
+        if chosen.namespace in (None, call.target.partition("/")[0]):
+            tls = call.secure or secure.get(call.target) or _NONE
+            cells = (call.name, call.target, *_of_requests(call.requests), *_of_connections(call.connections), tls)
+            lines.append(Line(cells, bad=call.is_bad))
+    lines.sort(key=lambda line: (-float(line.cells[2]), -int(line.cells[6])))
     found = tuple(problems(sections)) or ("All is well.",)
-    return View(("FROM", "TO", "REQ/S", "SUCCESS", "P50", "P99", "TLS"), lines, found, wide=1)
+    heads = ("FROM", "TO", "REQ/S", "SUCCESS", "P50", "P99", "OPEN", "NEW/S", "FAIL/S", "BYTES/S", "TLS")
+    return View(heads, lines, found, wide=1)
 
 
 def _of_requests(requests: Sequence[Any] | None) -> tuple[str, str, str, str]:
@@ -99,8 +100,14 @@ def _of_requests(requests: Sequence[Any] | None) -> tuple[str, str, str, str]:
     return f"{rate:.1f}", format_share(success), format_latency(p50), format_latency(p99)
 
 
+def _of_connections(connections: Sequence[Any] | None) -> tuple[str, str, str, str]:
+    active, opened, failed, sent, received = connections or (0, 0.0, 0.0, 0.0, 0.0)
+    return str(active), f"{opened:.1f}", f"{failed:.1f}", format_bytes(sent + received)
+
+
 def _services(sections: Sections, chosen: Chosen) -> View:
-    rows = ordered(groups(sections, chosen.namespace), chosen.order, with_endpoints=chosen.endpoints)
+    found = groups(sections, chosen.namespace)
+    rows = ordered(found, chosen.order, with_callers=chosen.callers, with_endpoints=chosen.endpoints)
     return View(HEADS, [Line(row.cells(), row.is_bad, row.name.startswith("  ")) for row in rows])
 
 

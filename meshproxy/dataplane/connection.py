@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from meshproxy.authorization.caller import Caller
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.durations import format_duration
+from meshproxy.dataplane.callers import CallerCounters, name_of
 from meshproxy.dataplane.connection_trace import EndedConnection, record_connection
 from meshproxy.dataplane.idle import IdleTimer
 from meshproxy.dataplane.pump import Pump
@@ -46,6 +47,7 @@ class Connection:
         "_client",
         "_cluster",
         "_counted",
+        "_counters",
         "_download",
         "_downstream",
         "_entered",
@@ -85,6 +87,7 @@ class Connection:
         self._timer: Timer | None = None
         self._entered = self._waiting = False
         self._counted = (0, 0)
+        self._counters: CallerCounters | None = None
         self._idle: IdleTimer | None = None
         self._started = listener.reactor.time
 
@@ -193,7 +196,16 @@ class Connection:
 
     def _refuse(self) -> None:
         """There is nobody to send this client to."""
+        self._fail()
+
+    def _fail(self) -> None:
+        """Give up, which is a failure in the eyes of the caller."""
+        self._counters_of_caller().failures += 1
         self.abort()
+
+    def _counters_of_caller(self) -> CallerCounters:
+        listener, name = self._listener, name_of(self._client[0], self.tls)
+        return listener.frontend.context.callers.of(name, listener.config.service, self._cluster.config.name)
 
     def _connected(self, connected: socket.socket) -> None:
         tls = self._cluster.tls
@@ -220,6 +232,8 @@ class Connection:
         cluster, reactor, upstream = self._cluster, self._reactor, self.upstream
         cluster.succeeded(upstream)
         upstream.connections += 1
+        self._counters = self._counters_of_caller()
+        self._counters.connected()
         self._tried = ()
         version = cluster.config.send_proxy_protocol
         header = self._proxy_header(version) if version else b""
@@ -272,12 +286,15 @@ class Connection:
 
     def settle(self) -> None:
         """Implements `upstream.Attached`."""
-        if self._upload is None or self._download is None:
+        counters = self._counters
+        if self._upload is None or self._download is None or counters is None:
             return
         sent, received = self._upload.moved, self._download.moved
         counted_sent, counted_received = self._counted
         self.upstream.sent += sent - counted_sent
         self.upstream.received += received - counted_received
+        counters.sent += sent - counted_sent
+        counters.received += received - counted_received
         self._counted = (sent, received)
 
     def upstream_gone(self, now: float) -> None:
@@ -358,6 +375,9 @@ class Connection:
             self._idle.cancel()
             self._idle = None
         self.settle()
+        if self._counters is not None:
+            self._counters.active -= 1
+            self._counters = None
         upstream = self.upstream
         upstream.detach(self)
         self._cluster.release(upstream)

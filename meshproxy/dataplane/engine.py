@@ -51,7 +51,8 @@ from meshproxy.telemetry.logs import RateLimited
 
 STATS_PART = 500
 """Endpoints and listeners in one `Stats` message, which must fit a socket packet."""
-
+CALLERS_PART = 200
+"""Callers in one."""
 REQUEST_STATS_PART = 200
 """Routes and endpoints in one `RequestStats` message."""
 HANDSHAKES_PART = 500
@@ -213,7 +214,7 @@ class DataPlane:
         if isinstance(listener, UDPListener):
             listener.replace(config, cluster)
             return listener
-        return UDPListener(config, sock, cluster, self._reactor, self.authorizers, self._shortage)
+        return UDPListener(config, sock, cluster, self._reactor, self.authorizers, self.http.callers, self._shortage)
 
     def _put_tcp_listener(
         self, config: model.Listener, sock: socket.socket, listener: AnyListener | None
@@ -297,10 +298,13 @@ class DataPlane:
     def take_statistics(self) -> Iterator[Stats]:
         """What changed since the last call, in messages of bounded size."""
         listeners = tuple(self._changed_listeners())
-        endpoints = tuple(self._changed_endpoints())
+        endpoints = tuple(self._changed_endpoints())  # which brings the counts of callers up to date, too
+        callers = tuple(self.http.callers.take_changed())
         for start in range(0, max(len(listeners), len(endpoints)), STATS_PART):
             part = slice(start, start + STATS_PART)
             yield Stats(listeners[part], endpoints[part], self._shortage.count)
+        for start in range(0, len(callers), CALLERS_PART):
+            yield Stats((), (), self._shortage.count, callers[start : start + CALLERS_PART])
 
     def take_request_statistics(self) -> Iterator[RequestStats]:
         """What changed of HTTP since the last call, in messages of bounded size."""

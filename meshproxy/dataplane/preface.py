@@ -156,7 +156,7 @@ class SniffedConnection(Connection):
         assert self._downstream is not None
         self._reactor.remove_reader(self._downstream)
         if self._refused:
-            self.abort()
+            self._fail()
         elif self._upload is not None:
             super()._start_upload(self._upload, b"")
         elif not self._entered and not self._waiting:
@@ -194,7 +194,7 @@ class SniffedConnection(Connection):
 
     def _refuse(self) -> None:
         if self._decided:
-            self.abort()
+            self._fail()
         else:
             self._refused = True
-            self._set_timer(REFUSAL_WAIT, self.abort)
+            self._set_timer(REFUSAL_WAIT, self._fail)

@@ -15,6 +15,7 @@ from meshproxy.authorization.caller import Caller
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.errors import ProtocolError
 from meshproxy.dataplane.authorizers import Authorizers
+from meshproxy.dataplane.callers import CallerCounters, Callers
 from meshproxy.dataplane.cluster import Cluster
 from meshproxy.dataplane.listener import ListenerCounters, SourceFilter
 from meshproxy.dataplane.reactor import Reactor
@@ -37,10 +38,12 @@ class UDPListener:
         cluster: Cluster,
         reactor: Reactor,
         authorizers: Authorizers,
+        callers: Callers,
         shortage: RateLimited,
     ) -> None:
         self.reactor = reactor
         self._authorizers = authorizers
+        self._callers = callers
         self.counters = ListenerCounters()
         self.config = config
         self.cluster = cluster
@@ -115,17 +118,22 @@ class UDPListener:
         counters = self.counters
         if not self._sources.allows(flow[0][0]) or self._refuses(flow):
             counters.denied += 1
+            self._counters_of(flow).failures += 1
             return None
         if not self._has_room():
             counters.overflowed += 1
+            self._counters_of(flow).failures += 1
             self._shortage.warning("%s: no room for another UDP session; datagrams are dropped", self.config.address)
             return None
         self.reactor.budget.take(DESCRIPTORS)
         self.cluster.open += 1
         counters.accepted += 1
         counters.active += 1
-        session = self._sessions[flow] = UDPSession(self, flow)
+        session = self._sessions[flow] = UDPSession(self, flow, self._counters_of(flow))
         return session if session.open() else None
+
+    def _counters_of(self, flow: Flow) -> CallerCounters:
+        return self._callers.of(_client(flow), self.config.service, self.cluster.config.name)
 
     def _refuses(self, flow: Flow) -> bool:
         authorization = self.config.authorization
@@ -174,9 +182,13 @@ class UDPListener:
 
 
 def _caller(flow: Flow) -> Caller:
+    return Caller("", _client(flow))
+
+
+def _client(flow: Flow) -> str:
     """The session's client: as its PROXY header has it, if there is one."""
     peer, _, source = flow
-    return Caller("", source.host if source is not None else peer[0])
+    return source.host if source is not None else peer[0]
 
 
 def _header_of(datagram: memoryview) -> proxy_protocol.Header | None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from meshproxy.aio import pktinfo
 from meshproxy.base.addresses import SocketAddress
+from meshproxy.dataplane.callers import CallerCounters
 from meshproxy.dataplane.idle import IdleTimer
 from meshproxy.dataplane.upstream import Upstream
 from meshproxy.protocols import proxy_protocol
@@ -51,13 +52,17 @@ _DATAGRAM_LOST = frozenset({errno.EAGAIN, errno.EINTR, errno.EMSGSIZE, errno.ENO
 
 
 class UDPSession:
-    """Owns an upstream's socket. Ends when nothing moves, when no upstream is left, or when its own goes."""
+    """Owns an upstream's socket. Ends when nothing moves, when no upstream is left, or when its own goes.
+
+    `counters` are its client's.
+    """
 
     __slots__ = (
         "_answered",
         "_client",
         "_control",
         "_counted",
+        "_counters",
         "_datagrams",
         "_first",
         "_header",
@@ -75,8 +80,10 @@ class UDPSession:
 
     upstream: Upstream
 
-    def __init__(self, listener: UDPListener, flow: Flow) -> None:
+    def __init__(self, listener: UDPListener, flow: Flow, counters: CallerCounters) -> None:
         self.flow = flow
+        self._counters = counters
+        counters.connected()
         self.cluster = listener.cluster
         self._listener = listener
         self._peer, local, source = flow
@@ -101,8 +108,7 @@ class UDPSession:
         while True:
             upstream = self.cluster.pick(self._client.host, self._tried)
             if upstream is None:
-                self._listener.counters.refused += 1
-                self.close()
+                self._refuse()
                 return False
             try:
                 opened = socket.socket(upstream.family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
@@ -138,9 +144,13 @@ class UDPSession:
         self._answered = False
         if len(self._tried) <= self.cluster.config.connect_retries:
             return True
-        self._listener.counters.refused += 1
-        self.close()
+        self._refuse()
         return False
+
+    def _refuse(self) -> None:
+        self._listener.counters.refused += 1
+        self._counters.failures += 1
+        self.close()
 
     def _enter_upstream(self, upstream: Upstream, opened: socket.socket) -> None:
         self._socket = opened
@@ -219,6 +229,8 @@ class UDPSession:
         counted_sent, counted_received = self._counted
         self.upstream.sent += self._sent - counted_sent
         self.upstream.received += self._received - counted_received
+        self._counters.sent += self._sent - counted_sent
+        self._counters.received += self._received - counted_received
         self._counted = (self._sent, self._received)
 
     def upstream_gone(self, now: float) -> None:
@@ -232,4 +244,5 @@ class UDPSession:
         self._idle.cancel()
         self._idle = None
         self._leave_upstream()
+        self._counters.active -= 1
         self._listener.session_closed(self)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from meshproxy.telemetry.access_log import AccessLogWriter
+from meshproxy.telemetry.caller_totals import CallerTotals
 from meshproxy.telemetry.events import EventLog
 from meshproxy.telemetry.exemplars import Exemplars
 from meshproxy.telemetry.export import TelemetryExport
@@ -25,3 +26,19 @@ class Reports(NamedTuple):
     exemplars: Exemplars
     events: EventLog
     recent: RecentRequests
+    callers: CallerTotals
+
+    @classmethod
+    def of(cls, export: TelemetryExport, events: EventLog) -> Reports:
+        """With nothing reported yet."""
+        return cls(
+            Totals(),
+            RequestTotals(),
+            HandshakeTotals(),
+            AccessLogWriter(),
+            export,
+            Exemplars(),
+            events,
+            RecentRequests(),
+            CallerTotals(),
+        )

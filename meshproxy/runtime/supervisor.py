@@ -55,16 +55,10 @@ from meshproxy.snapshot.messages import (
 )
 from meshproxy.snapshot.model import ProxySettings, open_listeners
 from meshproxy.snapshot.tls import TLSMaterial
-from meshproxy.telemetry.access_log import AccessLogWriter
 from meshproxy.telemetry.events import EventLog
-from meshproxy.telemetry.exemplars import Exemplars
 from meshproxy.telemetry.export import TelemetryExport
-from meshproxy.telemetry.handshake_totals import HandshakeTotals
 from meshproxy.telemetry.logs import configure_logging
 from meshproxy.telemetry.metrics import Family
-from meshproxy.telemetry.recent_requests import RecentRequests
-from meshproxy.telemetry.request_totals import RequestTotals
-from meshproxy.telemetry.totals import Totals
 
 BIND_RETRY = 2.0
 """Seconds between tries to bind what could not be bound."""
@@ -98,16 +92,7 @@ class Supervisor:
         self._control_plane = control_plane
         self._settings = settings
         export = TelemetryExport(self._metric_families, time.time, Random().random)  # noqa: TID251
-        self._reports = Reports(
-            Totals(),
-            RequestTotals(),
-            HandshakeTotals(),
-            AccessLogWriter(),
-            export,
-            Exemplars(),
-            log,
-            RecentRequests(),
-        )
+        self._reports = Reports.of(export, log)
         self._workers = settings.workers or len(os.sched_getaffinity(0))
         self._sockets = ListenerSockets(self._workers)
         self._health = HealthMonitor(
@@ -251,6 +236,7 @@ class Supervisor:
         self._reports.totals.worker_left(worker)
         self._reports.requests.worker_left(worker)
         self._reports.handshakes.worker_left(worker)
+        self._reports.callers.worker_left(worker)
         self._control_plane.worker_left(worker)
 
     def acknowledged(self, worker: int, version: str) -> None:
@@ -271,6 +257,7 @@ class Supervisor:
 
     def statistics(self, worker: int, stats: Stats) -> None:
         self._reports.totals.absorb(worker, stats)
+        self._reports.callers.absorb(worker, stats.callers)
 
     def request_statistics(self, worker: int, stats: RequestStats) -> None:
         self._reports.requests.absorb(worker, stats)

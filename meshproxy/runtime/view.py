@@ -21,9 +21,10 @@ from meshproxy.runtime.local_services import LocalServices
 from meshproxy.runtime.reports import Reports
 from meshproxy.runtime.tls_materials import TLSMaterials
 from meshproxy.runtime.worker_pool import WorkerPool
-from meshproxy.snapshot.messages import RequestCounts
+from meshproxy.snapshot.messages import CallerStats, RequestCounts
 from meshproxy.snapshot.model import Snapshot
 from meshproxy.telemetry.access_log import AccessLogStatus
+from meshproxy.telemetry.caller_totals import CallerKey
 from meshproxy.telemetry.dns import DNSExplanation, DNSReport
 from meshproxy.telemetry.events import RecordedEvent
 from meshproxy.telemetry.export import SignalStatus
@@ -93,6 +94,9 @@ class RunningProxy:
 
     def response_flags(self) -> Mapping[FlagKey, int]:
         return self._reports.requests.flags()
+
+    def callers(self) -> Mapping[CallerKey, CallerStats]:
+        return self._reports.callers.sums()
 
     def decisions(self) -> Mapping[DecisionKey, int]:
         return self._reports.requests.decisions()

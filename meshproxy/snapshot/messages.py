@@ -216,6 +216,31 @@ class HandshakeStats(msgspec.Struct, frozen=True, array_like=True):
     count: int
 
 
+OTHER_CALLERS = ""
+"""`CallerStats.caller` of all those together that are too many to be known each."""
+
+
+class CallerStats(msgspec.Struct, frozen=True, array_like=True):
+    """What one caller did with one Service since the worker knows it; `active` is a gauge.
+
+    `caller` is its SPIFFE id; or ``URI=…``, ``DNS=…`` or ``Subject=…`` of another certificate; or its address.
+    `service` is the listener's, `cluster` whom it was led to, empty for nobody. Connections are those that are no HTTP,
+    or sessions of datagrams; `failures` are those that nobody took, or that were refused; bytes are as in
+    `EndpointStats`. With `known` False it is forgotten, and when it comes again its counts begin anew.
+    """
+
+    caller: str
+    service: str
+    cluster: str
+    active: int = 0
+    connections: int = 0
+    failures: int = 0
+    sent: int = 0
+    received: int = 0
+    requests: RequestCounts = RequestCounts()
+    known: bool = True
+
+
 class TLSStats(Message, frozen=True):
     """What changed of TLS since the last report, in parts of bounded size."""
 
@@ -378,6 +403,7 @@ class Stats(Message, frozen=True):
     listeners: tuple[ListenerStats, ...]
     endpoints: tuple[EndpointStats, ...]
     accept_errors: int = 0
+    callers: tuple[CallerStats, ...] = ()
 
 
 class EndpointFailing(Message, frozen=True):

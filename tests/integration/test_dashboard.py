@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import ssl
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,6 +21,7 @@ from tests.integration.conditions import wait_until
 from tests.integration.http_traffic import http_traffic
 from tests.integration.manifests import Manifest, make_policy, make_route, make_service, make_workload
 from tests.integration.proxy_process import ProxyProcess
+from tests.support.certificates import TestCA, context_of, service_account
 from tests.support.http import Origin
 
 HOSTILE = "<img src=x onerror=window.pwned=1><script>window.pwned=1</script>"
@@ -56,6 +59,25 @@ def shop(address: SocketAddress, origins: tuple[Origin, Origin], **policy: Any) 
     )
 
 
+def identity_files(ca: TestCA, directory: Path) -> Manifest:
+    """`Proxy.spec.identity` of a proxy beside the Service ``db``."""
+    certificate, key = ca.issue(service_account("db")).write(directory, "db")
+    roots = directory / "roots.pem"
+    roots.write_text(ca.bundle)
+    return {"files": {"certificate": str(certificate), "key": str(key), "roots": str(roots)}}
+
+
+@asynccontextmanager
+async def peer(address: SocketAddress, ca: TestCA, directory: Path) -> AsyncIterator[None]:
+    """One that calls as the service account ``cart``, by a connection without HTTP."""
+    context = context_of(ca.issue(service_account("cart")), ca.bundle, ssl.Purpose.SERVER_AUTH, directory)
+    name = "db.default.svc.cluster.local"
+    _, writer = await asyncio.open_connection(address.host, address.port, ssl=context, server_hostname=name)
+    yield
+    writer.close()
+    await writer.wait_closed()
+
+
 async def open_dashboard(page: Page, proxy: ProxyProcess, view: str = "overview") -> None:
     await page.go(f"http://{proxy.admin}/#/{view}")
     await page.wait_for("document.querySelector('.shell.live .content') !== null", "the dashboard is live")
@@ -67,13 +89,20 @@ async def show(page: Page, view: str) -> None:
 
 
 async def test_traffic_is_seen_while_it_flows(
-    proxy: ProxyProcess, origins: tuple[Origin, Origin], address: SocketAddress, page: Page
+    proxy: ProxyProcess, origins: tuple[Origin, Origin], address: SocketAddress, page: Page, tmp_path: Path
 ) -> None:
-    proxy.configure(*shop(address, origins))
+    ca, inbound = TestCA(), free_address()
+    services = [{"name": "db", "port": origins[0].endpoint.address.port, "appProtocol": "tcp"}]
+    proxy.configure(
+        *shop(address, origins),
+        identity=identity_files(ca, tmp_path),
+        inbound={"address": str(inbound), "services": services},
+    )
     await proxy.start()
     await open_dashboard(page, proxy)
     assert "/s" not in await page.run(NODE.format("shop:"))
-    async with http_traffic(address, concurrency=2):
+    async with http_traffic(address, concurrency=2), peer(inbound, ca, tmp_path):
+        await page.wait_for(f"{NODE.format('default/cart:')}.includes('1 open')", "a peer is known by its identity")
         await page.wait_for(
             f"/ [0-9.k]+\\/s · 100% · p50 .+ · p99 /.test({NODE.format('shop:')})", "the Service has requests"
         )

@@ -17,7 +17,7 @@ from meshproxy.base.addresses import SocketAddress
 from meshproxy.base.errors import Finding
 from meshproxy.base.events import Event, EventType
 from meshproxy.health.states import EndpointHealth, HealthStatus
-from meshproxy.snapshot.messages import RequestCounts
+from meshproxy.snapshot.messages import CallerStats, RequestCounts
 from meshproxy.snapshot.model import (
     Assignment,
     Cluster,
@@ -28,16 +28,18 @@ from meshproxy.snapshot.model import (
     Snapshot,
     Transport,
 )
+from meshproxy.telemetry.caller_totals import CallerKey
 from meshproxy.telemetry.events import RecordedEvent
 from meshproxy.telemetry.request_totals import RuleKey
 from tests.integration.browser import Page, browsing
 from tests.integration.conditions import wait_until
 from tests.support.access import make_record
-from tests.support.view import FakeView, make_identity_status
+from tests.support.view import CLUSTER, FakeView, make_identity_status
 
 HOSTILE = "\"'><img src=x onerror=window.pwned=1><script>window.pwned=1</script>&lt;${window.pwned=1}"
 VIEWS = ("overview", "services", "routes", "requests", "configuration", "certificates", "sources")
 PHONE = (390, 844)
+WEB = "document.querySelector(`.node[title^='shop/web:']`)"
 
 
 class Hostile(FakeView):
@@ -63,6 +65,11 @@ class Hostile(FakeView):
 
     def health(self, cluster: str, endpoint_id: str) -> EndpointHealth:
         return EndpointHealth(status=HealthStatus.UNHEALTHY, reason=HOSTILE, since=40.0)
+
+    def callers(self) -> Mapping[CallerKey, CallerStats]:
+        names = (HOSTILE, f"spiffe://{HOSTILE}", f"DNS={HOSTILE}")
+        keys = [CallerKey(name, "default/backend", CLUSTER) for name in names]
+        return {key: CallerStats(*key, active=1) for key in keys}
 
     def sources(self) -> tuple[SourceState, ...]:
         counts = {HOSTILE: 1}
@@ -220,6 +227,7 @@ async def show(page: Page, view: str) -> None:
 
 async def test_hostile_texts_are_shown_as_they_are(page: Page, open_dashboard: Open) -> None:
     await open_dashboard(Hostile())
+    await page.wait_for("document.querySelectorAll('[aria-label=connections] tbody tr').length === 3", "all callers")
     for view in (*VIEWS, f"services/{'default%2F'}" + "".join(f"%{byte:02x}" for byte in HOSTILE.encode())):
         await show(page, view)
         await page.wait_for_text("onerror=window.pwned")
@@ -317,6 +325,8 @@ async def test_sorting_says_so(page: Page, open_dashboard: Open) -> None:
 async def test_a_phone_shows_everything_within_its_width(page: Page, open_dashboard: Open, dark: bool) -> None:
     await page.look(*PHONE, phone=True, dark=dark)
     await open_dashboard(FakeView())
+    await page.wait_for(f"{WEB}?.title.startsWith('shop/web: 2 open')", "who calls is drawn")
+    assert await page.run(f"{WEB}.querySelector('.lock') !== null"), "and that it has proved who it is"
     for view in (*VIEWS, "services/default%2Fbackend"):
         await show(page, view)
         assert await page.run("document.documentElement.scrollWidth") <= PHONE[0], view

@@ -91,12 +91,13 @@ async def shop(proxy: ProxyProcess, origin: Origin, address: SocketAddress) -> P
 async def test_once_prints_one_table(shop: ProxyProcess, address: SocketAddress) -> None:
     async with http_traffic(address, 2) as traffic:
         await traffic.flow(10)
-        status, output = await shop.meshproxy("top", "--once", "--endpoints")
+        status, output = await shop.meshproxy("top", "--once", "--callers", "--endpoints")
     assert status == 0, output
-    heads, service, endpoint = (line.split() for line in output.splitlines())
-    assert heads == ["NAME", "READY", "REQ/S", "SUCCESS", "P50", "P99", "OPEN", "NEW/S", "BYTES/S"]
+    heads, service, caller, endpoint = (line.split() for line in output.splitlines())
+    assert heads == ["NAME", "READY", "REQ/S", "SUCCESS", "P50", "P99", "OPEN", "NEW/S", "FAIL/S", "BYTES/S"]
     assert service[:2] == ["default/shop", "1/1"]
     assert float(service[2]) > 0
+    assert caller[:3] == ["<", "this", "machine"]
     assert endpoint[0] == "shop-1"
 
 
@@ -105,8 +106,10 @@ async def test_a_screen_follows_and_obeys_keys(shop: ProxyProcess, address: Sock
         await terminal.wait_for(r"default/shop +1/1 +[1-9][0-9.]+ +100%")
         terminal.press("d")
         await terminal.wait_for(r"shop-1 \(")
+        terminal.press("c")
+        await terminal.wait_for(r"< this machine +[1-9]")
         terminal.press("1")
-        await terminal.wait_for(r"Clients +default/shop +[1-9]")
+        await terminal.wait_for(r"this machine +default/shop +[1-9]")
         assert "All is well." in terminal.shown()
         terminal.press("4")
         await terminal.wait_for(r"200 +GET / ")

@@ -12,7 +12,7 @@ from meshproxy.health.states import UNCHECKED, Ejections, EndpointHealth, Health
 from meshproxy.identity.expiry import CertificateState
 from meshproxy.identity.status import CertificateStatus, IdentityStatus
 from meshproxy.snapshot.authorization import AttachedPolicy, Authorization, Intention, Permission
-from meshproxy.snapshot.messages import RequestCounts
+from meshproxy.snapshot.messages import CallerStats, RequestCounts
 from meshproxy.snapshot.model import (
     Assignment,
     Cluster,
@@ -37,6 +37,7 @@ from meshproxy.snapshot.routes import (
     VirtualHost,
 )
 from meshproxy.telemetry.access_log import AccessLogStatus
+from meshproxy.telemetry.caller_totals import CallerKey
 from meshproxy.telemetry.dns import DNSExplanation, DNSReport
 from meshproxy.telemetry.events import RecordedEvent
 from meshproxy.telemetry.export import SignalStatus
@@ -245,6 +246,10 @@ class FakeView:
 
     def response_flags(self) -> Mapping[FlagKey, int]:
         return {("l", "UF"): 3}
+
+    def callers(self) -> Mapping[CallerKey, CallerStats]:
+        key = CallerKey("spiffe://mesh.local/ns/shop/sa/web", "default/backend", CLUSTER)
+        return {key: CallerStats(*key, active=2, connections=3)}
 
     def decisions(self) -> Mapping[DecisionKey, int]:
         return {

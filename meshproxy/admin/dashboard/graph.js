@@ -1,12 +1,14 @@
-// Who calls whom, drawn: entries, Services (those that others route to one column further), endpoints.
+// Who calls whom, drawn: callers, Services (those that others route to one column further), endpoints. Who comes in by
+// a Gateway, or for an Ingress, stands before it; where nobody calls, the entry itself stands in the callers' place.
 
 import { h } from "./dom.js";
 import { state } from "./feed.js";
 import * as format from "./format.js";
-import { labelOf, levelOfEndpoint, levelOfRequests, readiness } from "./mesh.js";
+import { callers, groupBy, HERE, isEdge, labelOf, levelOfConnections, levelOfEndpoint, levelOfRequests, readiness, together } from "./mesh.js";
 import { dot, icon, lock } from "./parts.js";
 
 export const SERVICES = 14; // that are drawn; a page full of lines tells nothing
+const CALLERS = 8; // that are drawn; all others are one
 const ENDPOINTS = 16; // that are drawn; where there are more, those of a Service are one
 const COLUMNS = 3; // of Services: who is routed to from another is one further
 const HEIGHT = 50;
@@ -14,35 +16,92 @@ const NARROWEST = 108; // of a node: beyond that a phone scrolls
 const GAP = 8; // between endpoints of one Service
 const BREAK = 18; // between Services
 
+let drawnCallers = []; // ids: they stay while they call, so that the picture is calm
+
 /** `services` are the rows to choose from, the most important first; `width` is the room that there is. */
 export function graph(services, width) {
   const chosen = services.slice(0, SERVICES);
   const narrow = width < 640;
-  const calls = callsTo(chosen);
-  const called = new Set(calls.map((call) => call.source));
-  const entries = state.mesh.entries.filter((each) => called.has(each.id)).map(entryNode);
-  const places = layOut({ entries, services: chosen, calls, width, narrow });
-  return draw(places, [...calls.map((call) => lineOfCall(call, chosen)), ...linesToEndpoints(chosen, places.nodes)], narrow);
+  const callersHere = drawn(callers().filter((row) => chosen.some((each) => each.id === row.target)));
+  const calls = callsTo(chosen, callersHere);
+  const calling = new Set(calls.map((call) => call.source));
+  const entries = state.mesh.entries.filter((each) => calling.has(each.id)).map((each) => entryNode(each, callersHere));
+  const ofEdges = new Set(calls.filter((call) => isEdge(call.target)).map((call) => call.source));
+  const who = callerNodes(callersHere.filter((row) => calling.has(row.node)));
+  const places = layOut({
+    entries: [...who.filter((each) => !ofEdges.has(each.id)), ...entries], before: who.filter((each) => ofEdges.has(each.id)),
+    services: chosen, calls, width, narrow,
+  });
+  return draw(places, [...calls.map(lineOfCall), ...linesToEndpoints(chosen, places.nodes)], narrow);
+}
+
+/** The node that each caller is drawn as. Those of this machine are the entry for local clients. */
+function drawn(rows) {
+  const traffic = new Map();
+  for (const { id, requests, connections } of rows) traffic.set(id, (traffic.get(id) ?? 0) + (requests?.[0] ?? 0) + (connections?.[0] ?? 0) + (connections?.[1] ?? 0));
+  const stays = new Set(drawnCallers);
+  const sorted = [...traffic.keys()].filter(Boolean).sort((one, other) => stays.has(other) - stays.has(one) || traffic.get(other) - traffic.get(one));
+  drawnCallers = sorted.slice(0, CALLERS);
+  const shown = new Set(drawnCallers);
+  const nodeOf = ({ source, id }) => {
+    if (source === "Clients" && id === HERE) return source;
+    return shown.has(id) ? `caller ${id}` : `others ${isEdge(source) ? source : ""}`;
+  };
+  return rows.map((row) => ({ ...row, node: nodeOf(row) }));
 }
 
 /** The calls that are drawn: of those that do not happen only the ones without which nothing would lead to a Service. */
-function callsTo(services) {
+function callsTo(services, callersHere) {
   const ids = new Set(services.map((each) => each.id));
-  const all = state.mesh.calls.map(([source, target], index) => ({ source, target, rate: state.rates?.calls[index] ?? null }))
+  const all = state.mesh.calls.map(([source, target], index) => ({ source, target, requests: state.rates?.calls[index] ?? null, connections: null }))
     .filter((call) => ids.has(call.target) && (ids.has(call.source) || state.mesh.entries.some((each) => each.id === call.source)));
-  const busy = new Set(all.filter((call) => call.rate).map((call) => call.target));
-  return all.filter((call) => call.rate || !busy.has(call.target));
+  const direct = callersHere.filter((row) => !isEdge(row.source));
+  const known = new Set(direct.map((row) => `${row.source}>${row.target}`));
+  const calls = [
+    ...all.filter((call) => !known.has(`${call.source}>${call.target}`)).map((call) => withConnections(call, callersHere)),
+    ...summed(direct.map((row) => ({ ...row, source: row.node }))),
+  ];
+  const busy = new Set(calls.filter(happens).map((call) => call.target));
+  const ofEdges = summed(callersHere.filter((row) => isEdge(row.source)).map((row) => ({ ...row, source: row.node, target: row.source })));
+  return [...calls.filter((call) => happens(call) || !busy.has(call.target)), ...ofEdges];
+}
+
+const happens = (call) => Boolean(call.requests || call.connections);
+
+/** What comes in by an edge without requests is known by its callers alone. */
+function withConnections(call, callersHere) {
+  const { connections } = together(callersHere.filter((row) => row.source === call.source && row.target === call.target));
+  return { ...call, connections };
+}
+
+/** One call for each pair of nodes. */
+function summed(rows) {
+  return [...groupBy(rows, (row) => `${row.source}>${row.target}`).values()].map((several) => ({ ...several[0], ...together(several), secure: several.every((each) => each.secure) ? several[0].secure : "" }));
 }
 
 // -- nodes -------------------------------------------------------------------------------
 
-function entryNode(entry) {
-  const requests = state.rates?.entries[entry.id] ?? null;
+function entryNode(entry, callersHere) {
+  const own = together(callersHere.filter((row) => (isEdge(entry.id) ? row.source : row.node) === entry.id));
+  const requests = isEdge(entry.id) ? state.rates?.entries[entry.id] ?? null : own.requests;
   const kind = entry.id.startsWith("Gateway/") ? "Gateway" : entry.addresses[0] ?? "applications here";
   return {
-    id: entry.id, label: labelOf(entry.id), secure: entry.secure, level: requests ? levelOfRequests(requests) : "idle",
-    text: requests ? textOf(requests) : kind, title: titleOf(requests), kind: "entry",
+    id: entry.id, label: labelOf(entry.id), secure: entry.secure, level: requests ? levelOfRequests(requests) : levelOfConnections(own.connections),
+    text: textOf(requests, own.connections) || kind, title: titleOf(requests), kind: "entry",
   };
+}
+
+function callerNodes(rows) {
+  const byNode = groupBy(rows.filter((row) => row.node !== row.source), (row) => row.node);
+  return [...byNode].sort(([one], [other]) => (one < other ? -1 : 1)).map(([id, several]) => {
+    const { requests, connections } = together(several);
+    const isOthers = id.startsWith("others ");
+    return {
+      id, label: isOthers ? "others" : several[0].name, secure: isOthers ? "" : several[0].secure, kind: "entry",
+      level: requests ? levelOfRequests(requests) : levelOfConnections(connections),
+      text: textOf(requests, connections), title: titleOf(requests),
+    };
+  });
 }
 
 function serviceNode(service, narrow) {
@@ -95,7 +154,7 @@ function shortText({ requests, connections }) {
 // -- places ------------------------------------------------------------------------------
 
 /** Each Service beside its endpoints, and whoever calls them in their middle: few lines cross, and none goes through a node. */
-function layOut({ entries, services, calls, width, narrow }) {
+function layOut({ entries, before, services, calls, width, narrow }) {
   const byId = new Map(services.map((each) => [each.id, each]));
   const targets = (id) => calls.filter((call) => call.source === id && byId.has(call.target)).map((call) => call.target);
   const routed = new Set(services.flatMap((each) => targets(each.id)));
@@ -130,13 +189,20 @@ function layOut({ entries, services, calls, width, narrow }) {
   services.filter((each) => !routed.has(each.id)).forEach((each) => place(each, 0));
   services.filter((each) => !middles.has(each.id)).forEach((each) => place(each, 0));
 
-  let free = 0;
-  const wanted = entries.map((node) => ({ node, middle: mean(targets(node.id).map((each) => middles.get(each)), bottom / 2) }));
-  for (const { node, middle } of wanted.sort((one, other) => one.middle - other.middle)) {
-    const top = Math.max(free, middle - HEIGHT / 2);
-    placed.push({ node, column: "first", top, height: HEIGHT });
-    free = top + HEIGHT + BREAK;
-  }
+  const stack = (nodes, column) => {
+    const middleOf = (id) => mean(calls.filter((call) => call.source === id && middles.has(call.target)).map((call) => middles.get(call.target)), bottom / 2);
+    const wanted = nodes.map((node) => ({ node, middle: middleOf(node.id) })).sort((one, other) => one.middle - other.middle);
+    let free = 0;
+    wanted.forEach(({ node, middle }, index) => {
+      const alike = wanted.slice(index).filter((each) => each.middle === middle).length; // which are centred together
+      const top = Math.max(free, middle - (alike * (HEIGHT + BREAK) - BREAK) / 2);
+      placed.push({ node, column, top, height: HEIGHT });
+      middles.set(node.id, top + HEIGHT / 2);
+      free = top + HEIGHT + BREAK;
+    });
+  };
+  stack(entries, "first");
+  stack(before, "before");
   return atColumns(placed, width, narrow);
 }
 
@@ -145,7 +211,7 @@ const sum = (values) => values.reduce((one, other) => one + other, 0);
 const mean = (values, otherwise) => (values.length ? sum(values) / values.length : otherwise);
 
 function atColumns(placed, width, narrow) {
-  const names = ["first", ...Array(COLUMNS).keys(), "last"].filter((name) => placed.some((each) => each.column === name));
+  const names = ["before", "first", ...Array(COLUMNS).keys(), "last"].filter((name) => placed.some((each) => each.column === name));
   const gap = narrow ? 18 : 56;
   const nodeWidth = Math.max(NARROWEST, Math.min(240, (width - gap * (names.length - 1)) / names.length));
   const room = Math.max(width, names.length * (nodeWidth + gap) - gap);
@@ -156,13 +222,9 @@ function atColumns(placed, width, narrow) {
 
 // -- lines -------------------------------------------------------------------------------
 
-function lineOfCall(call, services) {
-  const target = services.find((each) => each.id === call.target);
-  const busy = call.rate?.[0] ?? (target.requests ? 0 : target.connections?.[0] ?? 0);
-  return {
-    from: call.source, to: call.target, busy, secure: "",
-    level: call.rate ? levelOfRequests(call.rate) : busy ? "good" : "idle",
-  };
+function lineOfCall({ source, target, requests, connections, secure = "" }) {
+  const busy = requests?.[0] ?? (connections ? connections[0] + connections[1] : 0);
+  return { from: source, to: target, busy, secure, level: requests ? levelOfRequests(requests) : levelOfConnections(connections) };
 }
 
 function linesToEndpoints(services, nodes) {

@@ -98,14 +98,53 @@ export function serviceOfCluster(cluster) {
   return cluster.slice(0, cluster.lastIndexOf(":")) || "";
 }
 
-/** Who an address is, where it is that of an endpoint of some Service. */
-export function nameOfAddress(address) {
-  if (address.startsWith("127.") || address === "::1") return "this machine";
-  for (const each of services()) {
-    const found = each.endpoints.find((endpoint) => endpoint.id.slice(0, endpoint.id.lastIndexOf(":")) === address);
-    if (found) return found.name;
-  }
-  return "";
+export const HERE = "this machine"; // the id of callers on loopback
+
+/** Whether an entry is a thing of its own that callers come in by, and not just an address of whom they call. */
+export const isEdge = (id) => id.startsWith("Gateway/") || id === "Ingress";
+
+/** Lists by key, in the order that they come in. */
+export function groupBy(rows, keyOf) {
+  const groups = new Map();
+  for (const row of rows) groups.set(keyOf(row), [...(groups.get(keyOf(row)) ?? []), row]);
+  return groups;
+}
+
+/** Who calls whom: the entry it comes in by, its name, and what it does; without a name it is all others together. */
+export function callers() {
+  return (state.rates?.callers ?? []).filter(([call]) => call in state.mesh.calls).map(([call, id, name, secure, requests, connections]) => {
+    const [source, target] = state.mesh.calls[call];
+    return { key: `${call} ${id}`, source, target, id, name: name || "others", secure, requests, connections };
+  });
+}
+
+/** Services whose routes lead to others, as callers of these. */
+export function routed() {
+  const ids = new Set(state.mesh.services.map((each) => each.id));
+  return state.mesh.calls.map(([source, target], index) => ({
+    key: `${source}>${target}`, source, target, id: source, name: `routes of ${labelOf(source)}`, secure: "",
+    requests: state.rates?.calls[index] ?? null, connections: null,
+  })).filter((row) => row.requests && ids.has(row.source));
+}
+
+/** What several callers do together. Latencies cannot be summed: the longest are told. */
+export function together(rows) {
+  const requests = rows.map((row) => row.requests).filter(Boolean);
+  const connections = rows.map((row) => row.connections).filter(Boolean);
+  const rate = requests.reduce((sum, each) => sum + each[0], 0);
+  const longest = (index) => Math.max(...requests.map((each) => each[index]));
+  return {
+    requests: requests.length ? [rate, requests.reduce((sum, each) => sum + each[0] * each[1], 0) / rate, longest(2), longest(3)] : null,
+    connections: connections.length ? connections.reduce((sum, each) => sum.map((value, index) => value + each[index])) : null,
+  };
+}
+
+/** Of connections it is bad where each fails, and worth a look where some do. */
+export function levelOfConnections(connections) {
+  if (!connections) return "idle";
+  const [active, opened, failed] = connections;
+  if (failed) return active || opened ? "warn" : "bad";
+  return "good";
 }
 
 /** What needs somebody's attention: [level, text, where on the page]. */

@@ -153,6 +153,17 @@ export const REQUEST_COLUMNS = [
   { head: "p99", cell: (row) => format.latency(row.requests?.[3]), by: (row) => row.requests?.[3] ?? null, num: true },
 ];
 
+/** Those of whatever has `connections` as in `ConnectionRate`. */
+export const CONNECTION_COLUMNS = [
+  { head: "Open", cell: (row) => format.count(row.connections?.[0]), by: (row) => row.connections?.[0] ?? 0, num: true },
+  { head: "New/s", cell: (row) => format.rate(row.connections?.[1]), by: (row) => row.connections?.[1] ?? 0, num: true },
+  { head: "Failed/s", cell: (row) => failedOf(row.connections), by: (row) => row.connections?.[2] ?? 0, num: true },
+  { head: "Sent/s", cell: (row) => format.bytes(row.connections?.[3] ?? 0), by: (row) => row.connections?.[3] ?? 0, num: true, minor: true },
+  { head: "Received/s", cell: (row) => format.bytes(row.connections?.[4] ?? 0), by: (row) => row.connections?.[4] ?? 0, num: true, minor: true },
+];
+
+const failedOf = (connections) => h("span", { class: connections?.[2] ? "text-bad" : null }, format.rate(connections?.[2]));
+
 const successOf = (requests) => h("span", { class: `text-${levelOfRequests(requests)}` }, format.share(requests?.[1]));
 
 // -- filters -----------------------------------------------------------------------------

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
-
 from meshproxy.admin.documents.row import Row
 from meshproxy.snapshot.messages import RequestCounts
 from meshproxy.telemetry.latency import BOUNDS
@@ -54,9 +52,10 @@ def quantile(latencies: tuple[int, ...], share: float) -> float | None:
     total = sum(latencies)
     if not total:
         return None
-    wanted = share * total
-    for index, (bound, reached) in enumerate(zip(BOUNDS, accumulate(latencies), strict=False)):
-        if reached >= wanted and latencies[index]:
-            below = BOUNDS[index - 1] if index else 0.0
-            return below + (bound - below) * (1 - (reached - wanted) / latencies[index])
+    wanted, reached, below = share * total, 0, 0.0
+    for bound, count in zip(BOUNDS, latencies, strict=False):
+        reached += count
+        if count and reached >= wanted:
+            return below + (bound - below) * (1 - (reached - wanted) / count)
+        below = bound
     return BOUNDS[-1]

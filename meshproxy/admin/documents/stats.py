@@ -12,12 +12,13 @@ from meshproxy.telemetry.request_metrics import CODES
 
 
 def document(view: ProxyView) -> dict[str, Any]:
-    """By endpoint, listener and rule; a histogram's buckets are not cumulated, and `bounds` are theirs in seconds."""
+    """By endpoint, listener, rule and caller; buckets of histograms are not cumulated, and `bounds` are in seconds."""
     return {
         "endpoints": [
             {"cluster": cluster, "endpoint": endpoint, **totals._asdict()}
             for (cluster, endpoint), totals in view.endpoint_totals().items()
         ],
+        "callers": list(_callers(view)),
         "handshakes": [{**key._asdict(), "count": count} for key, count in view.handshakes().items()],
         "listeners": [{"listener": name, **each._asdict()} for name, each in view.listener_totals().items()],
         "bounds": BOUNDS,
@@ -28,6 +29,12 @@ def document(view: ProxyView) -> dict[str, Any]:
             for (listener, flag), count in view.response_flags().items()
         ],
     }
+
+
+def _callers(view: ProxyView) -> Iterator[dict[str, Any]]:
+    for key, each in view.callers().items():
+        connections = {name: getattr(each, name) for name in ("active", "connections", "failures", "sent", "received")}
+        yield {**key._asdict(), **connections, **_requests(each.requests)}
 
 
 def _endpoint_requests(view: ProxyView) -> Iterator[dict[str, Any]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from meshproxy.admin.documents.row import Row
+from meshproxy.admin.live.names import Names
 from meshproxy.snapshot.model import Cluster, Endpoint, Listener, ListenerRole, ServiceView, Snapshot, Transport
 from meshproxy.snapshot.routes import RouteTable, Rule, VirtualHost
 from meshproxy.telemetry.request_totals import RuleKey
@@ -14,6 +15,8 @@ CLIENTS = "Clients"
 """The entry of those who call a Service by its own addresses."""
 NOBODY = ""
 """The target of what the proxy answers itself."""
+_NO_SERVICES = ("Ingress", "Inbound")
+"""Owners of listeners that are neither Services nor Gateways."""
 
 
 class EndpointNode(Row, frozen=True, kw_only=True):
@@ -78,11 +81,31 @@ class MeshDocument(Row, frozen=True, kw_only=True):
 
 
 class Mesh(NamedTuple):
-    """The document, and whose counts are whose: `calls` by rule and backend, Services by cluster."""
+    """The document, and whose counts are whose: `calls` by rule and backend, Services by cluster, callers by `names`.
+
+    `indexes` are those of calls in the document.
+    """
 
     document: MeshDocument
     calls: Mapping[RuleKey, tuple[Call, ...]]
     service_of: Mapping[str, str]
+    indexes: Mapping[Call, int]
+    names: Names
+
+    def index_of_call(self, service: str, cluster: str) -> int | None:
+        """Which call it is that a listener of `service` leads to `cluster`; None where nobody is called."""
+        if service not in _NO_SERVICES and not service.startswith("Gateway/"):
+            return self.indexes.get(Call(CLIENTS, service))
+        target = self.service_of.get(cluster, NOBODY)
+        own = self.indexes.get(Call(service, target))
+        return own if own is not None else self._at_a_shared_address(target)
+
+    def _at_a_shared_address(self, target: str) -> int | None:
+        """The call of another Gateway, whose listener it is by name only that of the first one there."""
+        for call, index in self.indexes.items():
+            if call.target == target and call.source.startswith("Gateway/"):
+                return index
+        return None
 
 
 def mesh_of(snapshot: Snapshot) -> Mesh:
@@ -97,7 +120,8 @@ def mesh_of(snapshot: Snapshot) -> Mesh:
         services=(*_services(snapshot), *_local_services(snapshot)),
         calls=tuple(distinct),
     )
-    return Mesh(document, calls, service_of)
+    indexes = {call: index for index, call in enumerate(document.calls)}
+    return Mesh(document, calls, service_of, indexes, Names(snapshot))
 
 
 # -- nodes -------------------------------------------------------------------------------

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from operator import add, sub
 from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from meshproxy.admin.documents.requests import quantile
 from meshproxy.admin.documents.routes import RouteRow
+from meshproxy.admin.live.callers import CallerRate, caller_rates
+from meshproxy.admin.live.differences import ConnectionRate, RequestRate, a_second, difference, request_rate
 from meshproxy.admin.live.mesh import Call, Mesh
 from meshproxy.admin.view import ProxyView
-from meshproxy.snapshot.messages import RequestCounts
+from meshproxy.snapshot.messages import CallerStats, RequestCounts
+from meshproxy.telemetry.caller_totals import CallerKey
 from meshproxy.telemetry.request_totals import NO_REQUESTS, EndpointRequests, RuleKey, plus, sum_of
 from meshproxy.telemetry.totals import EndpointKey, EndpointTotals
 
@@ -22,29 +23,6 @@ WINDOW = 5
 
 
 _K = TypeVar("_K")
-
-
-class RequestRate(NamedTuple):
-    """Requests a second, the share without a 5xx or a missing response, and latencies in seconds (as in `quantile`)."""
-
-    rate: float
-    success: float
-    p50: float | None
-    p99: float | None
-
-
-class ConnectionRate(NamedTuple):
-    """Connections open now, and a second: opened, failed to open, bytes sent to endpoints and received from them."""
-
-    active: int
-    opened: float
-    failed: float
-    sent: float
-    received: float
-
-    def plus(self, other: ConnectionRate) -> ConnectionRate:
-        opened, failed, sent, received = map(add, self[1:], other[1:])
-        return ConnectionRate(self.active + other.active, opened, failed, sent, received)
 
 
 class Share(NamedTuple):
@@ -66,8 +44,8 @@ class EndpointRate(msgspec.Struct, frozen=True, array_like=True):
 class RatesDocument(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """`window` is the seconds that they are taken over. What had nothing is not there.
 
-    `calls` are by their index in `MeshDocument.calls`, `routes` by theirs in the routes' section: first what the rule
-    answered itself, then its backends.
+    `calls` are by their index in `MeshDocument.calls`, and `callers` who makes them; `routes` are by theirs in the
+    routes' section: first what the rule answered itself, then its backends.
     """
 
     now: float
@@ -78,6 +56,7 @@ class RatesDocument(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     services: dict[str, RequestRate]
     service_connections: dict[str, ConnectionRate]
     calls: dict[int, RequestRate]
+    callers: list[CallerRate]
     routes: dict[int, tuple[Share, ...]]
     endpoints: list[EndpointRate]
 
@@ -87,6 +66,7 @@ class _Sample(NamedTuple):
     rules: Mapping[RuleKey, RequestCounts]
     endpoints: Mapping[EndpointKey, EndpointRequests]
     totals: Mapping[EndpointKey, EndpointTotals]
+    callers: Mapping[CallerKey, CallerStats]
 
 
 class Rates:
@@ -98,7 +78,7 @@ class Rates:
     def look(self, view: ProxyView) -> None:
         """Take the counts of now."""
         self._samples.append(
-            _Sample(view.now(), view.rule_requests(), view.endpoint_requests(), view.endpoint_totals())
+            _Sample(view.now(), view.rule_requests(), view.endpoint_requests(), view.endpoint_totals(), view.callers())
         )
 
     def document(self, mesh: Mesh, routes: Iterable[RouteRow]) -> RatesDocument:
@@ -109,16 +89,16 @@ class Rates:
         calls, entries, services = _by_call(rules, mesh)
         connections = dict(_connections(old.totals, new.totals, window))
         by_service = _by_service(connections, mesh)
-        index = {call: number for number, call in enumerate(mesh.document.calls)}
         return RatesDocument(
             now=new.at,
             window=window,
-            total=_rate(sum_of(rules.values()), window),
+            total=request_rate(sum_of(rules.values()), window),
             connections=_sum(by_service.values()),
             entries=_rates(entries, window),
             services=_rates(services, window),
             service_connections=by_service,
-            calls={index[call]: rate for call, rate in _rates(calls, window).items() if call in index},
+            calls={mesh.indexes[call]: rate for call, rate in _rates(calls, window).items() if call in mesh.indexes},
+            callers=caller_rates(old.callers, new.callers, window, mesh),
             routes=dict(_routes(routes, rules, new.rules, window)),
             endpoints=list(_endpoints(old, new, connections, window)),
         )
@@ -128,40 +108,13 @@ def _differences(
     old: Mapping[RuleKey, RequestCounts], new: Mapping[RuleKey, RequestCounts]
 ) -> Iterator[tuple[RuleKey, RequestCounts]]:
     for key, counts in new.items():
-        change = _difference(old.get(key, NO_REQUESTS), counts)
+        change = difference(old.get(key, NO_REQUESTS), counts)
         if change is not None:
             yield key, change
 
 
-def _difference(old: RequestCounts, new: RequestCounts) -> RequestCounts | None:
-    """What came to be between two looks; None for nothing, and where counting began anew."""
-    if old is new or old.statuses == new.statuses:
-        return None
-    if not old.latencies:
-        return new
-    if sum(new.statuses) < sum(old.statuses):
-        return None
-    none, informational, success, redirection, client, server = map(sub, new.statuses, old.statuses)
-    return RequestCounts(
-        (none, informational, success, redirection, client, server), tuple(map(sub, new.latencies, old.latencies))
-    )
-
-
-def _rate(counts: RequestCounts, window: float) -> RequestRate | None:
-    total = sum(counts.statuses)
-    if not total or not window:
-        return None
-    failed = counts.statuses[0] + counts.statuses[5]
-    return RequestRate(
-        round(total / window, 2),
-        round(1 - failed / total, 4),
-        quantile(counts.latencies, 0.5),
-        quantile(counts.latencies, 0.99),
-    )
-
-
 def _rates(counts: Mapping[_K, RequestCounts], window: float) -> dict[_K, RequestRate]:
-    return {key: rate for key, each in counts.items() if (rate := _rate(each, window)) is not None}
+    return {key: rate for key, each in counts.items() if (rate := request_rate(each, window)) is not None}
 
 
 def _by_call(
@@ -199,15 +152,12 @@ def _connections(
 
 
 def _connection_rate(old: EndpointTotals, new: EndpointTotals, window: float) -> ConnectionRate:
-    def rate(before: int, now: int) -> float:
-        return round(max(0, now - before) / window, 2) if window else 0.0
-
     return ConnectionRate(
         active=new.active,
-        opened=rate(old.connections, new.connections),
-        failed=rate(old.connect_failures, new.connect_failures),
-        sent=rate(old.sent, new.sent),
-        received=rate(old.received, new.received),
+        opened=a_second(new.connections - old.connections, window),
+        failed=a_second(new.connect_failures - old.connect_failures, window),
+        sent=a_second(new.sent - old.sent, window),
+        received=a_second(new.received - old.received, window),
     )
 
 
@@ -236,8 +186,8 @@ def _endpoints(
     nothing = EndpointRequests()
     requests: dict[EndpointKey, RequestRate] = {}
     for key, each in new.endpoints.items():
-        change = _difference(old.endpoints.get(key, nothing).requests, each.requests)
-        rate = _rate(change, window) if change is not None else None
+        change = difference(old.endpoints.get(key, nothing).requests, each.requests)
+        rate = request_rate(change, window) if change is not None else None
         if rate is not None:
             requests[key] = rate
     for key in {**requests, **connections}:

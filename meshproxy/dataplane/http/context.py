@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from random import Random
 
+from meshproxy.dataplane.callers import Callers
 from meshproxy.dataplane.http.counters import RequestCounters
 from meshproxy.dataplane.http.forwarding import RequestIds
 from meshproxy.dataplane.http.recent import RecentSample
@@ -18,7 +19,7 @@ class HTTPContext:
     """`wall` is Unix time minus the reactor's clock. `wants_record` decides on access records; None: there are none."""
 
     __slots__ = (
-        "_counters", "access", "flags", "ids", "logged_fields", "random", "recent", "tracer",
+        "_counters", "access", "callers", "flags", "ids", "logged_fields", "random", "recent", "tracer",
         "traces", "wall", "wants_record",
     )  # fmt: skip
 
@@ -36,6 +37,7 @@ class HTTPContext:
         self.tracer: Tracer | None = None
         """None where nothing is traced."""
         self.traces = Records()
+        self.callers = Callers()
         self._counters: dict[tuple[str, str, str], RequestCounters] = {}
 
     def counters(self, table: str, rule: str, backend: str = "") -> RequestCounters:

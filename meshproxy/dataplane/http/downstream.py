@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Final
 from meshproxy.aio.timer_wheel import Timer
 from meshproxy.authorization.caller import Caller
 from meshproxy.base.addresses import SocketAddress
+from meshproxy.dataplane.callers import CallerCounters
 from meshproxy.dataplane.http import access
+from meshproxy.dataplane.http.calls import count_request
 from meshproxy.dataplane.http.deadline import Deadline
 from meshproxy.dataplane.http.exchange import Exchange
 from meshproxy.dataplane.http.forwarding import ClientFacts
@@ -73,7 +75,7 @@ class Downstream:
     __slots__ = (
         "_caller", "_chunks", "_client", "_ended", "_exchange", "_input", "_listener", "_outbox", "_paused",
         "_processing", "_reactor", "_receive", "_remaining", "_requests", "_socket", "_state", "_tunnel", "closing",
-        "deadline", "facts", "frontend",
+        "counters", "deadline", "facts", "frontend",
     )  # fmt: skip
 
     __deletable__ = ("_exchange",)  # mypyc's
@@ -100,6 +102,7 @@ class Downstream:
         self.facts = self.frontend.facts(client[0], tls)
         self._client = client
         self._caller = Caller(listener.principal_of(client, tls), client[0])
+        self.counters: CallerCounters | None = None
         self.deadline = Deadline(reactor, self._time_is_up)
         self._outbox = Outbox(reactor, sock, self._drained, self._client_gone)
         self._exchange = Exchange(self)
@@ -271,6 +274,7 @@ class Downstream:
         frontend.unmatched.count(error.status, 0.0)
         flag = "PL" if error.status in (413, 414, 431) else "DPE"
         frontend.context.count_flags(frontend.name, flag)
+        count_request(self, None, error.status, 0.0)
         access.record_refusal(self, error.status, flag, error.message)
         self._input = b""
         self._state = _State.ANSWERING

@@ -17,6 +17,7 @@ from meshproxy.dataplane.http import access, forwarding
 from meshproxy.dataplane.http.actions import BackendAction, RuleAction
 from meshproxy.dataplane.http.answers import own_answer, readable_fields
 from meshproxy.dataplane.http.attempt import Attempt, AttemptOwner
+from meshproxy.dataplane.http.calls import count_request
 from meshproxy.dataplane.http.limits import Refusal, forbidden, refused
 from meshproxy.dataplane.http.local_replies import local_reply
 from meshproxy.dataplane.http.mirror import mirror_request
@@ -492,6 +493,7 @@ class Exchange(AttemptOwner):
             backend.counters.count(self.status, seconds)
         else:
             (rule.counters if rule is not None else frontend.unmatched).count(self.status, seconds)
+        count_request(self.client, cluster, self.status, seconds)
         if self.flags:
             frontend.context.count_flags(frontend.name, self.flags)
         access.record(self, self._attempt, seconds)

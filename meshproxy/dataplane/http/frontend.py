@@ -46,6 +46,8 @@ class Frontend:
         context: HTTPContext,
     ) -> None:
         self.name = config.name
+        self.service = config.service
+        self.cluster = config.cluster
         self.config = config.http
         self.context = context
         self.authorization = config.authorization

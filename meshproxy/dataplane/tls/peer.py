@@ -31,6 +31,17 @@ class Peer(NamedTuple):
         except ProtocolError:
             return ""
 
+    @property
+    def name(self) -> str:
+        """What to call it: its SPIFFE id, or the first other name of its certificate; empty where it has none."""
+        if self.spiffe_id:
+            return self.spiffe_id
+        certificate = self.certificate
+        for kind, names in (("URI", certificate.uris), ("DNS", certificate.dns_names), ("Subject", (self.subject,))):
+            if names and names[0]:
+                return f"{kind}={names[0]}"
+        return ""
+
 
 def peer_of(der: bytes | None) -> Peer | None:
     """Who shows the certificate `der`; None without one, and where it cannot be read (its chain was verified)."""

@@ -13,6 +13,8 @@ from meshproxy.cli.top_problems import problems
 from meshproxy.cli.top_rows import Order, Sections
 from meshproxy.cli.top_views import Chosen, Name, View, filtered, view_of
 from meshproxy.identity.expiry import CertificateState
+from meshproxy.snapshot.messages import CallerStats
+from meshproxy.telemetry.caller_totals import CallerKey
 from meshproxy.telemetry.request_totals import RuleKey
 from tests.support.access import make_record
 from tests.support.view import CLUSTER, FakeView, make_counts, make_identity_status
@@ -38,6 +40,12 @@ class Moving(FakeView):
         self.looks += 1
         return {RuleKey(CLUSTER, "default/shop/cart", "backend:80"): make_counts(ok=9 * self.looks, failed=self.looks)}
 
+    def callers(self) -> dict[CallerKey, CallerStats]:
+        counts = make_counts(ok=9 * self.looks, failed=self.looks)
+        web = CallerStats("spiffe://mesh.local/ns/shop/sa/web", "default/backend", CLUSTER, requests=counts)
+        here = CallerStats("127.0.0.1", "default/backend", CLUSTER, active=2, failures=self.looks)
+        return {CallerKey(each.caller, each.service, each.cluster): each for each in (web, here)}
+
 
 def sections_of(view: FakeView) -> Sections:
     feed = Feed(view)
@@ -60,7 +68,7 @@ def texts(made: View) -> list[str]:
 
 @pytest.mark.parametrize("name", Name)
 def test_every_line_has_every_column(name: Name) -> None:
-    made = view(name, endpoints=True)
+    made = view(name, callers=True, endpoints=True)
     assert made.lines
     assert {len(line.cells) for line in made.lines} == {len(made.heads)}
     assert made.wide < len(made.heads)
@@ -68,9 +76,16 @@ def test_every_line_has_every_column(name: Name) -> None:
 
 def test_who_calls_whom() -> None:
     made = view(Name.OVERVIEW)
-    (first, *_) = made.lines
-    assert first.cells[:4] == ("Clients", "default/backend", "10.0", "90%")
+    (first, *others) = made.lines
+    assert first.cells[:4] == ("shop/web", "default/backend", "10.0", "90%")
+    assert first.cells[-1] == "mTLS"
     assert first.bad
+    assert [line.cells[:3] for line in others] == [
+        ("this machine", "default/backend", "0.0"),
+        ("Gateway/team/edge", "default/backend", "0.0"),
+    ]
+    assert others[0].cells[6:] == ("2", "0.0", "1.0", "0 B", "-")
+    assert others[0].bad
     assert "default/backend: many requests fail" in made.notes
 
 
@@ -152,6 +167,7 @@ def test_a_terminal_obeys_nothing_that_others_wrote() -> None:
         ("9", WISHES),
         ("r", WISHES._replace(order=Order.RATE)),
         ("d", WISHES._replace(endpoints=True)),
+        ("c", WISHES._replace(callers=True)),
         ("jj\x1b[B\x1b[A", WISHES._replace(first=2)),
         ("k\x1b[5~", WISHES),
         (" j", WISHES._replace(first=PAGE + 1)),

@@ -4,8 +4,9 @@ import { h } from "../dom.js";
 import { state } from "../feed.js";
 import * as format from "../format.js";
 import { graph, SERVICES } from "../graph.js";
-import { labelOf, problems, services } from "../mesh.js";
-import { dot, empty, filterField, filterOf, icon, link, linkToService, matches, panel, REQUEST_COLUMNS, requestTiles, spark, table, tile } from "../parts.js";
+import { callers, labelOf, problems, routed, services } from "../mesh.js";
+import { CONNECTION_COLUMNS, dot, empty, filterField, filterOf, icon, link, linkToService, matches, panel, REQUEST_COLUMNS, requestTiles, spark, table, tile } from "../parts.js";
+import { CALLER_COLUMN } from "./services.js";
 
 const SHOWN_PROBLEMS = 8;
 let width = 0;
@@ -14,7 +15,7 @@ let chosen = []; // ids that are drawn: they stay while they have traffic, so th
 export function overview(onChange) {
   const all = services();
   if (!all.length) return [tiles(all), attention(), empty("No Services yet", "As soon as a manifest or a registry names one, it is here.")];
-  return [tiles(all), attention(), topology(all, onChange), calls(onChange)];
+  return [tiles(all), attention(), topology(all, onChange), ...calls(onChange)];
 }
 
 function tiles(all) {
@@ -68,17 +69,17 @@ export function measure() {
   return isNew;
 }
 
+/** Who calls whom: by requests, and, where a protocol has none, by connections. */
 function calls(onChange) {
-  const rows = state.mesh.calls.map(([source, target], index) => ({ source, target, requests: state.rates?.calls[index] ?? null }))
-    .filter((row) => row.requests);
-  if (!rows.length) return null;
   const secure = new Map(services().map((each) => [each.id, each.secure]));
-  const columns = [
-    { head: "From", cell: (row) => labelOf(row.source), by: (row) => labelOf(row.source) },
-    { head: "To", cell: (row) => linkToService(row.target, labelOf(row.target)), by: (row) => labelOf(row.target) },
-    ...REQUEST_COLUMNS,
-    { head: "TLS", cell: (row) => secure.get(row.target) ? [icon("lock"), secure.get(row.target)] : "–", minor: true },
-    { head: "2 minutes", cell: (row) => spark(state.history.services.get(row.target) ?? [], { height: 20 }), minor: true },
+  const rows = [...callers(), ...routed()];
+  const to = { head: "To", cell: (row) => linkToService(row.target, labelOf(row.target)), by: (row) => labelOf(row.target) };
+  const tls = { head: "TLS", cell: (row) => row.secure || secure.get(row.target) ? [icon("lock"), row.secure || secure.get(row.target)] : "–", minor: true };
+  const line = { head: "2 minutes", cell: (row) => spark(state.history.services.get(row.target) ?? [], { height: 20 }), minor: true };
+  const panelOf = (title, shown, columns, sort) => shown.length > 0 && panel(title,
+    table(title.toLowerCase(), [CALLER_COLUMN, to, ...columns, tls], shown, { key: (row) => row.key, onChange, sort, descending: true }));
+  return [
+    panelOf("Calls", rows.filter((row) => row.requests), [...REQUEST_COLUMNS, line], "req/s"),
+    panelOf("Connections", rows.filter((row) => row.connections), CONNECTION_COLUMNS, "Open"),
   ];
-  return panel("Calls", table("calls", columns, rows, { key: (row) => `${row.source}>${row.target}`, onChange, sort: "req/s", descending: true }));
 }

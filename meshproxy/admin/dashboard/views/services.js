@@ -3,8 +3,8 @@
 import { h } from "../dom.js";
 import { state } from "../feed.js";
 import * as format from "../format.js";
-import { labelOf, levelOfEndpoint, nameOfAddress, readiness, service as find, serviceOfCluster, services as all } from "../mesh.js";
-import { chip, dot, empty, facts, filterField, filterOf, linkToService, lock, matches, panel, REQUEST_COLUMNS, requestTiles, spark, table, tile } from "../parts.js";
+import { callers, isEdge, labelOf, levelOfEndpoint, readiness, routed, service as find, serviceOfCluster, services as all } from "../mesh.js";
+import { chip, CONNECTION_COLUMNS, dot, empty, facts, filterField, filterOf, linkToService, lock, matches, panel, REQUEST_COLUMNS, requestTiles, spark, table, tile } from "../parts.js";
 import { requestTable } from "./requests.js";
 import { routeCard } from "./routes.js";
 
@@ -48,7 +48,7 @@ export function service(id, onChange) {
     panel("Endpoints", table("endpoints", ENDPOINT_COLUMNS, found.endpoints, {
       key: (row) => row.key, onChange, none: found.type === "ExternalName" ? "names of other systems have none" : "no workload is selected",
     })),
-    callers(found),
+    callersOf(found, onChange),
     routesOf(found),
     recent(found, onChange),
     happened(found),
@@ -78,18 +78,23 @@ function statusOf(row) {
   return [h("span", { class: level && `text-${level}` }, text), why && h("span", { class: "hint" }, ` ${why}`)];
 }
 
-/** Who sent the recent requests, which are a sample. */
-function callers(found) {
-  const counts = new Map();
-  for (const each of requestsOf(found)) counts.set(each.client, (counts.get(each.client) ?? 0) + 1);
-  const sorted = [...counts].sort((one, other) => other[1] - one[1]).slice(0, 8);
-  if (!sorted.length) return null;
-  const total = sorted.reduce((sum, [, number]) => sum + number, 0);
-  return panel("Callers", h("p", { class: "hint" }, "by the recent requests, which are a sample"), h("ul", { class: "callers" },
-    sorted.map(([address, number]) => h("li", { key: address }, h("span", { class: "mono" }, address || "unknown"),
-      h("span", { class: "share", "aria-hidden": "true" }, h("span", { style: { width: `${(100 * number) / total}%` } })), format.share(number / total),
-      h("span", { class: "hint" }, nameOfAddress(address))))));
+/** Who calls it, by requests or by connections, and which Services' routes lead here. */
+function callersOf(found, onChange) {
+  const rows = [...callers(), ...routed()].filter((row) => row.target === found.id);
+  const columns = [
+    CALLER_COLUMN,
+    ...(rows.some((row) => row.requests) ? REQUEST_COLUMNS : []),
+    ...(rows.some((row) => row.connections) ? CONNECTION_COLUMNS : []),
+  ];
+  return rows.length > 0 && panel("Callers", table("callers", columns, rows, { key: (row) => row.key, onChange, sort: "Caller" }));
 }
+
+/** Who it is, proved where there is a lock; and the edge that it came in by. */
+export const CALLER_COLUMN = {
+  head: "Caller",
+  cell: (row) => [h("span", { title: row.id }, row.name), lock(row.secure), isEdge(row.source) && h("span", { class: "hint" }, ` by ${labelOf(row.source)}`)],
+  by: (row) => row.name,
+};
 
 const requestsOf = (found) => state.requests.filter((each) => serviceOfCluster(each.cluster) === found.id);
 

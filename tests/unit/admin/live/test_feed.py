@@ -12,7 +12,7 @@ from meshproxy.admin.live.feed import Feed
 from meshproxy.base.addresses import SocketAddress
 from meshproxy.health.states import UNCHECKED, EndpointHealth, HealthStatus
 from meshproxy.identity.status import CertificateStatus
-from meshproxy.snapshot.messages import RequestCounts
+from meshproxy.snapshot.messages import CallerStats, RequestCounts
 from meshproxy.snapshot.model import (
     Assignment,
     Cluster,
@@ -23,6 +23,7 @@ from meshproxy.snapshot.model import (
     Snapshot,
     Transport,
 )
+from meshproxy.telemetry.caller_totals import CallerKey
 from meshproxy.telemetry.request_totals import EndpointRequests, RuleKey
 from meshproxy.telemetry.totals import EndpointTotals
 from tests.support.access import make_record
@@ -30,6 +31,7 @@ from tests.support.view import FakeView, make_counts, make_identity_status
 
 SERVICES = 200
 ENDPOINTS = 3
+CALLERS = 2
 ALLOWED = 0.02
 """Seconds of CPU for an update, of which there is one a second: two per cent of a core."""
 
@@ -87,6 +89,11 @@ class Busy(FakeView):
     def endpoint_requests(self) -> Mapping[tuple[str, str], EndpointRequests]:
         return {key: EndpointRequests(requests=self._counts()) for key in self.keys}
 
+    def callers(self) -> Mapping[CallerKey, CallerStats]:
+        names = [f"spiffe://mesh.local/ns/default/sa/{number}" for number in range(CALLERS)]
+        keys = [CallerKey(name, each.service, each.name) for each in self._snapshot.clusters for name in names]
+        return {key: CallerStats(*key, requests=self._counts()) for key in keys}
+
     def endpoint_totals(self) -> Mapping[tuple[str, str], EndpointTotals]:
         return {key: EndpointTotals(1, self.looks, 0, 0, 1000 * self.looks, 1000 * self.looks) for key in self.keys}
 
@@ -109,6 +116,7 @@ def test_an_update_of_two_hundred_busy_services_is_cheap() -> None:
     rates = sections(update)["rates"]
     assert isinstance(rates, dict)
     assert (len(rates["services"]), len(rates["endpoints"])) == (SERVICES, SERVICES * ENDPOINTS)
+    assert len(rates["callers"]) == SERVICES * CALLERS
     assert min(spent) < ALLOWED
 
 

@@ -15,8 +15,8 @@ from tests.support.http import HTTPClient, HTTPPlane, Received, rule
 from tests.unit.dataplane.http.conftest import MakeOrigin
 
 OURS = "meshproxy.dataplane."
-SHARED = {"Upstream", "RequestCounters"}
-"""What endpoints and rules keep of the requests that they had."""
+SHARED = {"Upstream", "RequestCounters", "CallerCounters"}
+"""What is kept of the requests that endpoints, rules and callers had."""
 
 
 @pytest.fixture(autouse=True)

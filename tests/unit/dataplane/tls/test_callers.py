@@ -7,6 +7,7 @@ import pytest
 
 from meshproxy.snapshot.authorization import Authorization, AuthorizationRule, Source
 from meshproxy.snapshot.model import EMPTY, FilterChain, ListenerRole, Protocol, Snapshot
+from meshproxy.snapshot.tls import ClientCertificates
 from tests.support.certificates import service_account
 from tests.support.tls import MESH, TLSPlane, identity
 from tests.unit.dataplane.tls.conftest import MakeOrigin
@@ -78,3 +79,15 @@ async def test_a_peers_connection_ends_where_the_authorization_says_so(
     nobody = Authorization(name=WEB_ONLY.name, restricted=True, closes_connections=True)
     plane.apply_snapshot(msgspec.structs.replace(plane.snapshot, authorizations=(nobody,)))
     assert await client.is_closed()
+
+
+async def test_a_peer_is_counted_by_its_identity(plane: TLSPlane, make_origin: MakeOrigin) -> None:
+    """Whatever connections it has; a client of the edge by the name in its certificate; others by their address."""
+    plane.put(identity(plane.ca, "s"))
+    asking = msgspec.structs.replace(MESH, client_certificates=ClientCertificates.OPTIONAL, spiffe=False)
+    plane.terminate((await make_origin()).endpoint, asking)
+    web = plane.ca.issue(service_account("web"))
+    for issued in (web, web, plane.ca.issue(dns=("client.example.com",)), None):
+        await (await plane.secure("s", plane.client_context(issued))).get()
+    counted = {each.caller: sum(each.requests.statuses) for each in plane.plane.http.callers.take_changed()}
+    assert counted == {service_account("web"): 2, "DNS=client.example.com": 1, "127.0.0.1": 1}
