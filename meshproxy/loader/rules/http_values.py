@@ -7,6 +7,7 @@ from ipaddress import ip_address
 
 from meshproxy.base.regex import compile_pattern
 from meshproxy.loader.rules.values import Problem, quote
+from meshproxy.routing.paths import normalize_path
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]{1,256}")
 """RFC 9110 §5.6.2, and the Gateway API's `HeaderName` with its length."""
@@ -78,6 +79,9 @@ def path(value: str) -> Problem:
         return f"{quote(value)} must not end with {wrong}: no request's path does"
     if not _PATH.fullmatch(value):
         return f"{quote(value)} is no path: letters, digits, any of -._~!$&'()*+,;=:@/ and %XX for the rest"
+    compared = normalize_path(value.encode()) or b""
+    if compared != value.encode():
+        return f"{quote(value)} must be {quote(compared.decode())}, as requests' paths are spelled for comparing"
     return None
 
 

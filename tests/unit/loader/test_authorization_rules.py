@@ -29,6 +29,7 @@ WRONG: dict[str, tuple[str, str]] = {
     "method": (TARGET + "rules: [{to: [{methods: [get]}]}]", "spec.rules[0].to[0].methods[0]: 'get' is no method; write it in upper case, as GET"),
     "path": (TARGET + "rules: [{to: [{paths: [items]}]}]", "spec.rules[0].to[0].paths[0]: 'items' must begin with /"),
     "path with dots": (TARGET + "rules: [{to: [{paths: [/a/../b]}]}]", "must not contain /../: no request has it in its path"),
+    "path with escapes": (TARGET + "action: Deny\n  rules: [{to: [{paths: ['/%61dmin*']}]}]", "'/%61dmin' must be '/admin'"),
     "path with stars": (TARGET + "rules: [{to: [{paths: ['/a/*/b']}]}]", "spec.rules[0].to[0].paths[0]: '/a/*/b' may have one *, at the beginning or at the end"),
     "path with two stars": (TARGET + "rules: [{to: [{notPaths: ['*a*']}]}]", "spec.rules[0].to[0].notPaths[0]: '*a*' may have one *, at the beginning or at the end"),
     "host": (TARGET + "rules: [{to: [{hosts: [Example.com]}]}]", "spec.rules[0].to[0].hosts[0]: 'Example.com' is no DNS name"),

@@ -87,6 +87,8 @@ WRONG: dict[str, tuple[str, str]] = {
     "two slashes": (in_path("/a//b"), "'/a//b' must not contain //: no request has it in its path"),
     "dot": (in_path("/a/./b"), "must not contain /./"),
     "dots": (in_path("/a/../b"), "must not contain /../"),
+    "escape of a letter": (in_path("/%61dmin"), "'/%61dmin' must be '/admin'"),
+    "escape in lower case": (in_path("/caf%c3%a9"), "'/caf%c3%a9' must be '/caf%C3%A9'"),
     "slash in disguise": (in_path("/a%2fb"), "must not contain %2f"),
     "SLASH in disguise": (in_path("/a%2Fb"), "must not contain %2F"),
     "fragment": (in_path("/a#b"), "must not contain #"),
