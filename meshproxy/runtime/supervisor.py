@@ -326,8 +326,9 @@ class Supervisor:
         await self._local_services.end()
         timeout = self._control_plane.current.settings.drain_timeout
         _log.info("draining: no new connections; open ones have %g s", timeout)
-        self._pool.drain(timeout)
+        # First, so that nobody is taken into a queue that workers have emptied and left.
         self._sockets.close()
+        self._pool.drain(timeout)
         self._drained.set()
 
     async def _finish(self, pool: asyncio.Task[None]) -> None:
