@@ -91,6 +91,11 @@ class UpstreamContext:
         self.context = context
         self._sessions: OrderedDict[str, ssl.SSLSession] = OrderedDict()
 
+    def is_young(self, endpoint_id: str, now: float) -> bool:
+        """Whether the session kept for an endpoint has more than half of its ticket's time before it."""
+        session = self._sessions.get(endpoint_id)
+        return session is not None and now - session.time < session.ticket_lifetime_hint / 2
+
     def session_of(self, endpoint_id: str) -> ssl.SSLSession | None:
         """What the last connection to an endpoint left, for a shorter handshake."""
         return self._sessions.get(endpoint_id)

@@ -192,11 +192,12 @@ class ServerHandshake:
     def _give_away(self, *, watched: bool = False) -> socket.socket:
         """Let go of the socket, which is the caller's from now on, and `watched` only if it sets a reader at once."""
         downstream, self._socket = self._socket, None
+        steps, self._steps = self._steps, None
         assert downstream is not None
         self._timer.cancel()
         if not watched:
-            if self._steps is not None:
-                self._steps.stop()
+            if steps is not None:
+                steps.stop()
             self._listener.reactor.remove_reader(downstream)
         return downstream
 

@@ -90,9 +90,11 @@ class ClientHandshake:
         """Give up: it took too long, or is wanted no more. The socket stays open."""
         if self._steps is not None:
             self._steps.stop()
+            self._steps = None
         self._tls.count(failures.ABANDONED)
 
     def _completed(self) -> None:
+        self._steps = None
         stream, context = self._stream, self._context
         assert stream is not None
         assert context is not None
@@ -122,6 +124,7 @@ class ClientHandshake:
         return None
 
     def _broken(self, error: OSError) -> None:
+        self._steps = None
         if self._context is not None:
             self._context.keep_session(self._key, None)
         self._tls.count(reason_of(error))
@@ -146,7 +149,12 @@ def _wildcard(name: str) -> str:
 
 
 def keep_session(tls: ClusterTLS, key: str, stream: Stream) -> None:
-    """Keep what an endpoint gave for the next handshake; with TLS 1.3 it comes with the first bytes."""
+    """Keep what an endpoint gave for the next handshake; with TLS 1.3 it comes with the first bytes.
+
+    A session that is young and was taken up again stays: a copy, which `ssl` makes, takes longer than the handshake.
+    """
     context = tls.context()
-    if context is not None and isinstance(stream, TLSStream) and stream.session.context is context.context:
+    if context is None or not isinstance(stream, TLSStream) or stream.session.context is not context.context:
+        return
+    if not (stream.session.session_reused and context.is_young(key, tls.shared.wall())):
         context.keep_session(key, stream.session.session)

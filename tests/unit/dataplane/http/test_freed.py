@@ -3,52 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 
 from meshproxy.snapshot.model import Protocol
 from meshproxy.snapshot.routes import Backend, Filters, Mirror
-from tests.support.http import HTTPClient, HTTPPlane, Received, rule
+from tests.support.freed import alive, hang_up, no_collector, until_alone
+from tests.support.http import HTTPPlane, Received, rule
 from tests.unit.dataplane.http.conftest import MakeOrigin
 
-OURS = "meshproxy.dataplane."
-SHARED = {"Upstream", "RequestCounters", "CallerCounters"}
-"""What is kept of the requests that endpoints, rules and callers had."""
-
-
-@pytest.fixture(autouse=True)
-def _no_collector() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
-
-
-def alive() -> Counter[str]:
-    names = (f"{type(each).__module__}.{type(each).__name__}" for each in gc.get_objects())
-    return Counter(name for name in names if name.startswith(OURS) and name.rpartition(".")[2] not in SHARED)
-
-
-async def until_alone(plane: HTTPPlane, before: Counter[str]) -> None:
-    """Wait until nothing is there that was not there `before`."""
-    left = alive() - before
-    for _ in range(100):
-        for cluster in plane.plane._clusters.values():
-            cluster.pool.close_idle()
-        if not left:
-            return
-        await asyncio.sleep(0.01)
-        left = alive() - before
-    pytest.fail(f"left behind: {left}")
-
-
-async def hang_up(plane: HTTPPlane, client: HTTPClient) -> None:
-    plane.clients.remove(client)
-    client.writer.transport.abort()
-    await client.close()
+__all__ = ["no_collector"]
+pytestmark = pytest.mark.usefixtures("no_collector")
 
 
 @pytest.mark.parametrize("protocol", [Protocol.HTTP, Protocol.AUTO])
