@@ -34,7 +34,10 @@ COMPILED = (
     "meshproxy/dataplane/tally.py",
     "meshproxy/dataplane/tls/*.py",
     "meshproxy/dataplane/upstream.py",
+    "meshproxy/identity/verification.py",
     "meshproxy/protocols/http1/*.py",
+    "meshproxy/protocols/tls/*.py",
+    "meshproxy/protocols/x509.py",
     "meshproxy/routing/*.py",
 )
 """What a request or a connection passes through. `explain` is for people, and has time."""

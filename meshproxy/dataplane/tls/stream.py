@@ -44,9 +44,10 @@ class TLSStream:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self.session = context.wrap_bio(self._incoming, self._outgoing, **options)
-        self._read = self.session.read
-        self._read_into: Callable[[int, memoryview], int] = self.session.read  # type: ignore[assignment] # typeshed
-        self._write = self.session.write
+        inner: Any = getattr(self.session, "_sslobj", self.session)  # `SSLObject` adds a Python call to each of its own
+        self._read: Callable[[int], bytes] = inner.read
+        self._read_into: Callable[[int, memoryview], int] = inner.read
+        self._write: Callable[[Buffer], int] = inner.write
         self._receive = sock.recv_into
         self._send = sock.send
         self._rest: bytes | memoryview = b""
