@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.peers import Address, Proxy
 from benchmarks.peers_l7 import ALL, peers
 from benchmarks.report_l7 import L7Results
-from benchmarks.running import in_rounds, in_turns, machine_of, make_parser, report_on, running
+from benchmarks.running import add_baseline, in_rounds, in_turns, machine_of, make_parser, report_on, running
 from benchmarks.same_features import check
 from benchmarks.scenarios_l7 import LATENCY, LOADS, LatencySample, measure, measure_latency
 
@@ -26,7 +26,7 @@ SCENARIOS = (*(load.scenario for load in LOADS), LATENCY)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and report; the exit status."""
     parser = make_parser("meshproxy's HTTP beside its peers", ALL, SCENARIOS)
-    parser.add_argument("--baseline", type=Path, metavar="DIR", help="another checkout, measured as well")
+    add_baseline(parser)
     return report_on("l7", parser.parse_args(arguments), _run)
 
 

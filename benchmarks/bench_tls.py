@@ -8,10 +8,14 @@ the backend; full handshakes and bulk over TLS with the client alone.
 from __future__ import annotations
 
 import argparse
+import http.client
+import re
+import socket
+import ssl
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -20,7 +24,7 @@ from benchmarks.load import BULK_BYTES, start_wrk, wrk_result
 from benchmarks.peers import Address, Peer, Proxy
 from benchmarks.peers_tls import ALL, NAME, make_keys, peers, requests_of, start_backend, start_certifier
 from benchmarks.report import Row, Run, cpu_ratio, middle, rate_ratio
-from benchmarks.running import in_rounds, machine_of, make_parser, report_on
+from benchmarks.running import add_baseline, in_rounds, machine_of, make_parser, report_on
 from benchmarks.scenarios import Sample, make_sample
 
 
@@ -78,7 +82,20 @@ def load_rows(results: TLSResults) -> Iterator[Row]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and report; the exit status."""
     parser = make_parser("meshproxy's TLS beside its peers", ALL, [load.scenario for load in LOADS])
+    add_baseline(parser)
     return report_on("tls", parser.parse_args(arguments), _run)
+
+
+class _Client(http.client.HTTPSConnection):
+    """Connects to an address, and asks for `NAME` there."""
+
+    def __init__(self, address: Address, context: ssl.SSLContext) -> None:
+        super().__init__(NAME, timeout=10)
+        self._address = address
+        self._tls = context
+
+    def connect(self) -> None:
+        self.sock = self._tls.wrap_socket(socket.create_connection(self._address, self.timeout), server_hostname=NAME)
 
 
 class _Stage:
@@ -94,9 +111,11 @@ class _Stage:
         backend, secure, self.plain = start_backend(directory, self.keys)
         stack.callback(backend.stop)
         for mutual in sorted({load.mutual for load in wanted}):
-            chosen, self.missing = peers(options.peers, self.keys, mutual=mutual)
+            chosen, self.missing = peers(options.peers, self.keys, options.baseline, mutual=mutual)
             place = secure if mutual else self.plain
             self.proxies[mutual] = [self._start(peer, place, mutual, stack) for peer in chosen]
+            for proxy in self.proxies[mutual]:
+                self.check(proxy, mutual=mutual)
 
     def _start(self, peer: Peer, backend: Address, mutual: bool, stack: ExitStack) -> Proxy:
         place = self.directory / f"{peer.name}-{mutual}"
@@ -108,6 +127,19 @@ class _Stage:
         certifier, address = start_certifier(place, self.keys, proxy.address)
         stack.callback(certifier.stop)
         return replace(proxy, address=address)
+
+    def check(self, proxy: Proxy, *, mutual: bool) -> None:
+        """Raise `RuntimeError` where `proxy` tells the backend nothing of the client: it would be quick by that."""
+        connection = (
+            http.client.HTTPConnection(*proxy.address, timeout=10)
+            if mutual
+            else _Client(proxy.address, ssl.create_default_context(cafile=self.keys.ca))
+        )
+        with closing(connection):
+            connection.request("GET", "/told", headers={"Host": NAME})
+            got = connection.getresponse().read().decode().strip()
+        if not re.fullmatch(rf"[0-9.]+ https {re.escape(NAME)}{' .*Hash=[0-9A-Fa-f]{64}.*' if mutual else ''}", got):
+            raise RuntimeError(f"{proxy.name} tells the backend {got!r}")
 
     def measure(self, load: TLSLoad, proxy: Proxy, seconds: float) -> Sample:
         """Load `proxy` and divide the CPU time that it spent by the work that it did.

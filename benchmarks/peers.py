@@ -13,6 +13,7 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks.processes import Program, children_of, command_line, free_port, pin
@@ -259,9 +260,12 @@ def peers(names: Sequence[str] = ("meshproxy", *_STARTERS)) -> tuple[list[Peer],
 
 
 def those_here(
-    names: Sequence[str], ours: Callable[[Path, Sequence[Address]], Proxy], starters: Mapping[str, Starter]
+    names: Sequence[str], ours: Callable[..., Proxy], starters: Mapping[str, Starter], checkout: Path | None = None
 ) -> tuple[list[Peer], list[str]]:
-    """`names` as peers, where their programs are found, and the names of the others; `RuntimeError` if none is."""
+    """`names` as peers, where their programs are found, and the names of the others; `RuntimeError` if none is.
+
+    The meshproxy of `checkout`, another one, is a peer, too: `ours` takes it by that name.
+    """
     found: list[Peer] = []
     missing: list[str] = []
     for name in names:
@@ -271,6 +275,8 @@ def those_here(
             found.append(Peer(name, _bound(starters[name], program)))
         else:
             missing.append(name)
+    if checkout is not None:
+        found.append(Peer(BASELINE, partial(ours, checkout=checkout)))
     if not found:
         raise RuntimeError(f"not installed: {', '.join(missing)}")
     return found, missing

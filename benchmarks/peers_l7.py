@@ -8,11 +8,9 @@ core. What a program cannot do is said where its configuration is made.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 from benchmarks.peers import (
-    BASELINE,
     RESERVE,
     Address,
     Meshproxy,
@@ -312,7 +310,4 @@ ALL = ("meshproxy", *_STARTERS)
 
 def peers(names: Sequence[str] = ALL, checkout: Path | None = None) -> tuple[list[Peer], list[str]]:
     """Those of `names` that can run here and the meshproxy of `checkout`, if any; and the names of the others."""
-    found, missing = those_here(names, start_meshproxy, _STARTERS)
-    if checkout is not None:
-        found.append(Peer(BASELINE, partial(start_meshproxy, checkout=checkout)))
-    return found, missing
+    return those_here(names, start_meshproxy, _STARTERS, checkout)

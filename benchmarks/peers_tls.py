@@ -1,7 +1,8 @@
 """The proxies that the TLS benchmark compares: mutual TLS with clients and with the backend, or with clients alone.
 
 All of them speak TLS 1.3 with AES-128-GCM and X25519, and have P-256 certificates: clients and backend offer nothing
-else.
+else. All of them tell the backend X-Forwarded-For, -Proto and -Host and a request id, and with mutual TLS by which
+certificate the client came.
 """
 
 from __future__ import annotations
@@ -98,6 +99,9 @@ _BACKEND = (
     location / {{ return 200 "hello world\\n"; }}
     location /bulk {{ root {directory}/www; }}
     location = /requests {{ stub_status; }}
+    location = /told {{
+      return 200 "$http_x_forwarded_for $http_x_forwarded_proto $http_x_forwarded_host $http_x_forwarded_client_cert\n";
+    }}
   }}
 }}
 """
@@ -200,12 +204,14 @@ spec:
 """
 
 
-def _start_meshproxy(directory: Path, backends: Sequence[Address], keys: Keys, *, mutual: bool) -> Meshproxy:
+def _start_meshproxy(
+    directory: Path, backends: Sequence[Address], keys: Keys, checkout: Path | None = None, *, mutual: bool
+) -> Meshproxy:
     address = ("127.0.0.1", free_port())
     client = f"meshproxy.dev/client-ca-file: {keys.ca}" if mutual else ""
     policy = _POLICY.format(name=NAME, keys=keys) if mutual else ""
     text = _MESHPROXY.format(address=address, backend=backends[0], keys=keys, client=client, policy=policy)
-    return run_meshproxy(directory, text, address)
+    return run_meshproxy(directory, text, address, checkout)
 
 
 # -- HAProxy -------------------------------------------------------------------------
@@ -226,10 +232,19 @@ defaults
 frontend front
   bind {address[0]}:{address[1]} backlog 4096 ssl crt {keys.pem} {client}
   maxconn {limit}
+  option forwardfor
+  http-request set-header X-Forwarded-Proto https
+  http-request set-header X-Forwarded-Host %[req.hdr(host)]
+  unique-id-format %{{+X}}o%ci:%cp_%Ts_%rt
+  unique-id-header X-Request-Id
+{tell}
   default_backend back
 backend back
   server one {backend[0]}:{backend[1]} {server}
 """
+
+
+_HAPROXY_TELL = "  http-request set-header X-Forwarded-Client-Cert Hash=%[ssl_c_der,sha2(256),hex]"
 
 
 def _start_haproxy(program: str, directory: Path, backends: Sequence[Address], keys: Keys, *, mutual: bool) -> Proxy:
@@ -237,7 +252,14 @@ def _start_haproxy(program: str, directory: Path, backends: Sequence[Address], k
     client = f"ca-file {keys.ca} verify required" if mutual else ""
     server = f"ssl crt {keys.pem} ca-file {keys.ca} verify required sni str({NAME})" if mutual else ""
     text = _HAPROXY.format(
-        address=address, backend=backends[0], keys=keys, client=client, server=server, suite=SUITE, limit=capacity()
+        address=address,
+        backend=backends[0],
+        keys=keys,
+        client=client,
+        tell=_HAPROXY_TELL if mutual else "",
+        server=server,
+        suite=SUITE,
+        limit=capacity(),
     )
     return run_haproxy(program, directory, text, address)
 
@@ -266,7 +288,9 @@ static_resources:
           "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
           stat_prefix: bench
           codec_type: HTTP1
-          route_config:
+          use_remote_address: true
+{tell}          route_config:
+            request_headers_to_add: [{{header: {{key: x-forwarded-host, value: "%REQ(:AUTHORITY)%"}}}}]
             virtual_hosts:
             - {{name: all, domains: ["*"], routes: [{{match: {{prefix: "/"}}, route: {{cluster: back}}}}]}}
           http_filters:
@@ -286,6 +310,10 @@ static_resources:
 {server}
 """
 _ENVOY_CLIENT = "            validation_context: {{trusted_ca: {{filename: {keys.ca}}}}}"
+_ENVOY_TELL = """\
+          forward_client_cert_details: SANITIZE_SET
+          set_current_client_cert_details: {dns: true, uri: true}
+"""
 _ENVOY_SERVER = """\
     transport_socket:
       name: tls
@@ -308,6 +336,7 @@ def _start_envoy(program: str, directory: Path, backends: Sequence[Address], key
         keys=keys,
         mutual=str(mutual).lower(),
         client=_ENVOY_CLIENT.format(keys=keys) if mutual else "",
+        tell=_ENVOY_TELL if mutual else "",
         server=_ENVOY_SERVER.format(keys=keys, name=NAME) if mutual else "",
         limit=capacity(),
     )
@@ -317,10 +346,15 @@ def _start_envoy(program: str, directory: Path, backends: Sequence[Address], key
 _STARTERS: Mapping[str, Callable[..., Proxy]] = {"haproxy": _start_haproxy, "envoy": _start_envoy}
 
 
-def peers(names: Sequence[str], keys: Keys, *, mutual: bool) -> tuple[list[Peer], list[str]]:
-    """Those of `names` that can run here, with mutual TLS both ways or not, and the names of those that are missing."""
+def peers(
+    names: Sequence[str], keys: Keys, checkout: Path | None = None, *, mutual: bool
+) -> tuple[list[Peer], list[str]]:
+    """Those of `names` that can run here and the meshproxy of `checkout`, if any; and the names of the others.
+
+    They have mutual TLS with clients and backend, or TLS with clients alone.
+    """
     ours = partial(_start_meshproxy, keys=keys, mutual=mutual)
     starters: Mapping[str, Starter] = {
         name: partial(start, keys=keys, mutual=mutual) for name, start in _STARTERS.items()
     }
-    return those_here(names, ours, starters)
+    return those_here(names, ours, starters, checkout)

@@ -39,6 +39,11 @@ def make_parser(description: str, peers: Sequence[str], scenarios: Sequence[str]
     return parser
 
 
+def add_baseline(parser: argparse.ArgumentParser) -> None:
+    """An option that some of them have: `options.baseline`."""
+    parser.add_argument("--baseline", type=Path, metavar="DIR", help="another checkout, measured as well")
+
+
 def report_on(name: str, options: argparse.Namespace, run: Callable[[argparse.Namespace], Run]) -> int:
     """Measure, print the tables, write JSON and plot; 1 if a request failed, 2 if it cannot be measured here."""
     if options.quick:
