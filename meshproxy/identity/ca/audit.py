@@ -12,8 +12,9 @@ FILE_NAME = "audit.log"
 
 
 class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """`event` is ``issued``, ``refused``, ``token_reused``, ``token_created`` or ``revoked``; `how` is ``token``,
-    ``certificate`` or ``command``; `remote` the client's address. Times are seconds since 1970.
+    """`event` is ``issued``, ``refused``, ``token_reused``, ``token_created``, ``revoked``, ``rotated`` or
+    ``root_dropped``; `how` is ``token``, ``certificate`` or ``command``; `remote` the client's address. Times are
+    seconds since 1970.
     """
 
     event: str

@@ -29,6 +29,8 @@ from meshproxy.snapshot.identity import FromCA, Identity
 
 RETRY = (1.0, 120.0)
 """Seconds: the first wait after a failure, and the longest."""
+RETRY_WITHOUT = 30.0
+"""The longest while there is no certificate that is valid, and so nothing goes through the mesh."""
 ROOTS_INTERVAL = 300.0
 """Seconds between looks at the roots, so that one that was removed is distrusted long before a renewal."""
 FILE_NAME = "identity"
@@ -91,11 +93,17 @@ class CAIdentitySource:
             except IdentityError as error:
                 emit(Trouble(str(error)))
                 delay = self._backoff.next_delay()
+                if not self._has_valid():
+                    delay = min(delay, RETRY_WITHOUT)
             else:
                 self._backoff.reset()
                 to_roots = ROOTS_INTERVAL * (0.5 + self._surroundings.random())
                 delay = max(0.0, min(to_roots, self._renewal - self._surroundings.wall_clock()))
             await self._surroundings.wait(self._hurry, delay)
+
+    def _has_valid(self) -> bool:
+        identity = self._saved.identity
+        return identity is not None and identity.not_after > self._surroundings.wall_clock()
 
     async def _next(self) -> Identity:
         """Renew where it is time, else look whether the roots have changed; raises `IdentityError`."""
@@ -132,7 +140,7 @@ class CAIdentitySource:
     def _clients(self) -> list[CAClient]:
         """What may speak for us: a certificate that is valid, then a token. At least one."""
         identity, clients = self._saved.identity, []
-        if identity is not None and identity.not_after > self._surroundings.wall_clock():
+        if identity is not None and self._has_valid():
             clients.append(self._client(identity))
         token, problem = self._token()
         if token:

@@ -41,7 +41,7 @@ def test_from_init_to_a_finished_rotation() -> None:
     document = json.loads(run("show", "-o", "json").output)
     assert [each["name"] for each in document["certificates"]] == ["root-2", "intermediate-3"]
     events = [json.loads(line)["event"] for line in Path("certs/audit.log").read_text().splitlines()]
-    assert events == ["issued", "token_created"]
+    assert events == ["issued", "token_created", "rotated", "root_dropped", "rotated"]
 
 
 def test_a_token_in_a_file_is_private_and_not_shown() -> None:

@@ -354,6 +354,19 @@ async def test_an_outage_within_half_of_the_lifetime_is_no_loss(ca: MadeCA, tmp_
     assert 0 <= second[0] - (start + 0.8 * DAY) < 130
 
 
+async def test_who_has_nothing_yet_asks_twice_a_minute(ca: MadeCA, tmp_path: Path) -> None:
+    months = Months(ca, tmp_path, DAY)
+    months.away = True
+    comes = ca.clock() + 3600
+
+    def come() -> None:
+        months.away = False
+
+    months.events = [(comes, come)]
+    await months.pass_by(2 * 3600)
+    assert 0 <= months.changes()[0][0] - comes <= 30
+
+
 async def test_the_shortest_lifetime_is_no_storm(ca: MadeCA, tmp_path: Path) -> None:
     months = Months(ca, tmp_path, 60)
     await months.pass_by(3600)

@@ -120,6 +120,9 @@ async def test_trouble_after_the_end_says_so(kept: Kept) -> None:
     emit = await kept.configured()
     emit(CA.identity("web", starts_in=0, lasts=10 * HOUR))
     kept.clock.advance(11 * HOUR)
+    status = kept.keeper.status()
+    assert status is not None
+    assert "has expired, and peers refuse it" in status.problem, "whether its source has noticed or not"
     emit(Trouble("no CA answers"))
     assert "has expired, and peers refuse it" in kept.events[-1].message
     status = kept.keeper.status()
