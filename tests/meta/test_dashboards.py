@@ -97,3 +97,11 @@ def test_compose_mounts_what_is_there_and_scrapes_who_is_there() -> None:
     (scraped,) = prometheus["scrape_configs"][0]["dns_sd_configs"]
     proxies = {name for name, service in services.items() if "/deploy/sidecar.py" in str(service.get("entrypoint"))}
     assert set(scraped["names"]) == proxies
+
+
+def test_images_have_versions() -> None:
+    """What was checked against a version's documents is to be that version; ``latest`` is another thing tomorrow."""
+    of_examples = "\n".join(path.read_text() for path in (ROOT / "examples").rglob("*.md"))
+    images = re.findall(r"[a-z]+/[a-z-]+:[\w.-]+", of_examples)
+    images += [service["image"] for service in load(ROOT / "docker-compose.yml")["services"].values()]
+    assert [image for image in images if not re.search(r":v?[0-9][\w.-]*$|MESHPROXY_IMAGE", image)] == []
