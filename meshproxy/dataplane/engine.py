@@ -18,6 +18,7 @@ from meshproxy.dataplane.chains import Chain
 from meshproxy.dataplane.cluster import Cluster
 from meshproxy.dataplane.http.actions import RuleAction
 from meshproxy.dataplane.http.context import HTTPContext
+from meshproxy.dataplane.http.durations import Durations
 from meshproxy.dataplane.http.frontend import Frontend, RouteTables
 from meshproxy.dataplane.http.tracing import Tracer
 from meshproxy.dataplane.listener import TCPListener
@@ -40,6 +41,7 @@ from meshproxy.snapshot.messages import (
     HealthChanges,
     ListenerStats,
     RecentRecords,
+    RequestDurations,
     RequestStats,
     Stats,
     TLSStats,
@@ -132,6 +134,8 @@ class DataPlane:
             self.http.forget_cluster(name)
             yield from cluster.update_endpoints((), tuple(cluster.upstreams))
         self.http.keep_flags(self._listeners)
+        if self.http.durations is not None:
+            self.http.durations.keep_only(self._listeners.__contains__)
         self._forget_tls()
 
     def _forget_tls(self) -> None:
@@ -147,6 +151,8 @@ class DataPlane:
         self._share = 1 / (settings.workers or len(os.sched_getaffinity(0)))
         tracing = settings.tracing
         self.http.tracer = Tracer(tracing, self._random) if tracing is not None else None
+        is_wanted = settings.otlp is not None and settings.otlp.metrics_interval is not None
+        self.http.durations = (self.http.durations or Durations()) if is_wanted else None
         log = settings.access_log
         self.http.wants_record = AccessFilter(log, self._random.random).wants if log is not None else None
         self.http.logged_fields = tuple((each, each.encode()) for each in log.fields) if log is not None else ()
@@ -322,6 +328,12 @@ class DataPlane:
         changed = tuple(self.tls.counters.take_changed())
         for start in range(0, len(changed), HANDSHAKES_PART):
             yield TLSStats(changed[start : start + HANDSHAKES_PART])
+
+    def take_durations(self) -> Iterator[RequestDurations]:
+        """How long requests took, where that is asked for, as far as it changed, in messages of bounded size."""
+        changed = tuple(self.http.durations.take_changed()) if self.http.durations is not None else ()
+        for start in range(0, len(changed), REQUEST_STATS_PART):
+            yield RequestDurations(changed[start : start + REQUEST_STATS_PART])
 
     def take_access_records(self) -> Iterator[EncodedAccessRecords]:
         """The requests to be logged since the last call, in messages of bounded size."""

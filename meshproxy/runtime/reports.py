@@ -11,6 +11,7 @@ from meshproxy.telemetry.exemplars import Exemplars
 from meshproxy.telemetry.export import TelemetryExport
 from meshproxy.telemetry.handshake_totals import HandshakeTotals
 from meshproxy.telemetry.recent_requests import RecentRequests
+from meshproxy.telemetry.request_durations import DurationTotals
 from meshproxy.telemetry.request_totals import RequestTotals
 from meshproxy.telemetry.totals import Totals
 
@@ -21,6 +22,7 @@ class Reports(NamedTuple):
     totals: Totals
     requests: RequestTotals
     handshakes: HandshakeTotals
+    durations: DurationTotals
     access_log: AccessLogWriter
     export: TelemetryExport
     exemplars: Exemplars
@@ -35,6 +37,7 @@ class Reports(NamedTuple):
             Totals(),
             RequestTotals(),
             HandshakeTotals(),
+            DurationTotals(),
             AccessLogWriter(),
             export,
             Exemplars(),

@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random, SystemRandom
 
@@ -48,6 +48,7 @@ from meshproxy.snapshot.messages import (
     AccessRecord,
     AccessRecords,
     EndpointFailing,
+    RequestDurations,
     RequestStats,
     Stats,
     TLSStats,
@@ -59,6 +60,7 @@ from meshproxy.telemetry.events import EventLog
 from meshproxy.telemetry.export import TelemetryExport
 from meshproxy.telemetry.logs import configure_logging
 from meshproxy.telemetry.metrics import Family
+from meshproxy.telemetry.request_durations import DurationCounts, DurationKind
 
 BIND_RETRY = 2.0
 """Seconds between tries to bind what could not be bound."""
@@ -91,7 +93,12 @@ class Supervisor:
         self._overrides = overrides
         self._control_plane = control_plane
         self._settings = settings
-        export = TelemetryExport(self._metric_families, time.time, Random().random)  # noqa: TID251
+        export = TelemetryExport(
+            self._metric_families,
+            self._request_durations,
+            time.time,
+            Random().random,  # noqa: TID251
+        )
         self._reports = Reports.of(export, log)
         self._workers = settings.workers or len(os.sched_getaffinity(0))
         self._sockets = ListenerSockets(self._workers)
@@ -189,6 +196,9 @@ class Supervisor:
     def _metric_families(self) -> Iterable[Family]:
         return self._view.metric_families()
 
+    def _request_durations(self) -> Mapping[DurationKind, DurationCounts]:
+        return self._reports.durations.sums()
+
     def _current_materials(self) -> tuple[TLSMaterial, ...]:
         return self._materials.current()
 
@@ -237,6 +247,7 @@ class Supervisor:
         self._reports.requests.worker_left(worker)
         self._reports.handshakes.worker_left(worker)
         self._reports.callers.worker_left(worker)
+        self._reports.durations.worker_left(worker)
         self._control_plane.worker_left(worker)
 
     def acknowledged(self, worker: int, version: str) -> None:
@@ -265,6 +276,9 @@ class Supervisor:
     def handshake_statistics(self, worker: int, stats: TLSStats) -> None:
         self._reports.handshakes.absorb(worker, stats)
 
+    def duration_statistics(self, worker: int, stats: RequestDurations) -> None:
+        self._reports.durations.absorb(worker, stats)
+
     def requests_finished(self, records: AccessRecords) -> None:
         self._reports.access_log.write(records)
         self._reports.export.export_requests(records)
@@ -290,6 +304,7 @@ class Supervisor:
         self._reports.requests.keep_only(snapshot)
         self._reports.exemplars.keep_only(names)
         self._reports.handshakes.keep_only(snapshot)
+        self._reports.durations.keep_only(names)
         of_files = (each.name for each in snapshot.tls_files)
         self._materials.keep_only((*of_files, *(each.name for each in self._control_plane.materials)))
 

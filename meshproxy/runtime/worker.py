@@ -200,6 +200,8 @@ class Worker:
             self._send(statistics)
         for handshakes in self._data_plane.take_handshake_statistics():
             self._send(handshakes)
+        for durations in self._data_plane.take_durations():
+            self._send(durations)
 
     def _report_access(self) -> None:
         self._send_records()

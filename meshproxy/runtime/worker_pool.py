@@ -30,6 +30,7 @@ from meshproxy.snapshot.messages import (
     Nack,
     PutListeners,
     RecentRecords,
+    RequestDurations,
     RequestStats,
     Stats,
     TLSStats,
@@ -39,7 +40,9 @@ from meshproxy.snapshot.messages import (
 from meshproxy.snapshot.model import EMPTY, Snapshot, open_listeners
 from meshproxy.snapshot.tls import TLSMaterial
 
-Report = Stats | RequestStats | TLSStats | AccessRecords | RecentRecords | TraceRecords | EndpointFailing
+Report = (
+    Stats | RequestStats | TLSStats | RequestDurations | AccessRecords | RecentRecords | TraceRecords | EndpointFailing
+)
 HEALTH_PART = 1000
 """Changes in one `HealthChanges`, which must fit a socket packet."""
 
@@ -64,6 +67,8 @@ class PoolListener(Protocol):
     def request_statistics(self, worker: int, stats: RequestStats) -> None: ...
 
     def handshake_statistics(self, worker: int, stats: TLSStats) -> None: ...
+
+    def duration_statistics(self, worker: int, stats: RequestDurations) -> None: ...
 
     def requests_finished(self, records: AccessRecords) -> None:
         """Requests to be logged."""
@@ -196,6 +201,8 @@ class WorkerPool:
                 self._listener.request_statistics(worker.index, message)
             case TLSStats():
                 self._listener.handshake_statistics(worker.index, message)
+            case RequestDurations():
+                self._listener.duration_statistics(worker.index, message)
             case AccessRecords():
                 self._listener.requests_finished(message)
             case RecentRecords(records):

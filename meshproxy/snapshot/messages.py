@@ -241,6 +241,27 @@ class CallerStats(msgspec.Struct, frozen=True, array_like=True):
     known: bool = True
 
 
+class DurationStats(msgspec.Struct, frozen=True, array_like=True):
+    """How long requests of a listener's rule (empty for none) took, by `method` and `status`, since the worker started.
+
+    `buckets` are those of `telemetry.semantics.DURATION_BOUNDS`, and one beyond. `status` 0 is no response.
+    """
+
+    listener: str
+    rule: str
+    method: str
+    scheme: str
+    status: int
+    buckets: tuple[int, ...]
+    seconds: float
+
+
+class RequestDurations(Message, frozen=True):
+    """What changed of them since the last report, in parts of bounded size."""
+
+    durations: tuple[DurationStats, ...]
+
+
 class TLSStats(Message, frozen=True):
     """What changed of TLS since the last report, in parts of bounded size."""
 
@@ -450,6 +471,7 @@ ToSupervisor = (
     | Stats
     | RequestStats
     | TLSStats
+    | RequestDurations
     | AccessRecords
     | RecentRecords
     | TraceRecords

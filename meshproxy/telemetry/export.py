@@ -11,6 +11,7 @@ from meshproxy.aio.tasks import OwnedTasks
 from meshproxy.snapshot.messages import AccessRecords, TraceRecords
 from meshproxy.snapshot.telemetry import OTLPSettings
 from meshproxy.telemetry.metrics import Family
+from meshproxy.telemetry.request_durations import DurationCounts, DurationKind
 
 if TYPE_CHECKING:
     from meshproxy.telemetry.otlp.exporter import OTLPExporter
@@ -33,10 +34,11 @@ class TelemetryExport:
     def __init__(
         self,
         families: Callable[[], Iterable[Family]],
+        durations: Callable[[], Mapping[DurationKind, DurationCounts]],
         wall: Callable[[], float],
         random: Callable[[], float],
     ) -> None:
-        self._parts = (families, wall, random, wall())
+        self._parts = (families, durations, wall, random, wall())
         self._exporter: OTLPExporter | None = None
         self._leaving = OwnedTasks()
 

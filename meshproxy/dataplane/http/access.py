@@ -24,7 +24,12 @@ def record(exchange: Exchange, attempt: Attempt, seconds: float) -> None:
     `attempt` was its last, if it had any.
     """
     tried_at = attempt.started
-    context = exchange.client.frontend.context
+    frontend = exchange.client.frontend
+    context, rule = frontend.context, exchange.rule
+    if context.durations is not None:
+        name = rule.name if rule is not None else ""
+        scheme = exchange.client.facts.scheme
+        context.durations.count(frontend.name, name, exchange.head.method, scheme, exchange.status, seconds)
     wants, tracer, sampled = context.wants_record, context.tracer, False
     if tracer is not None:
         trace = exchange.trace

@@ -7,6 +7,7 @@ from random import Random
 
 from meshproxy.dataplane.callers import Callers
 from meshproxy.dataplane.http.counters import RequestCounters
+from meshproxy.dataplane.http.durations import Durations
 from meshproxy.dataplane.http.forwarding import RequestIds
 from meshproxy.dataplane.http.recent import RecentSample
 from meshproxy.dataplane.http.records import Records
@@ -19,7 +20,7 @@ class HTTPContext:
     """`wall` is Unix time minus the reactor's clock. `wants_record` decides on access records; None: there are none."""
 
     __slots__ = (
-        "_counters", "access", "callers", "flags", "ids", "logged_fields", "random", "recent", "tracer",
+        "_counters", "access", "callers", "durations", "flags", "ids", "logged_fields", "random", "recent", "tracer",
         "traces", "wall", "wants_record",
     )  # fmt: skip
 
@@ -34,6 +35,8 @@ class HTTPContext:
         """The fields of requests that access records have, by name."""
         self.access = Records()
         self.recent = RecentSample()
+        self.durations: Durations | None = None
+        """None where nobody asks for them."""
         self.tracer: Tracer | None = None
         """None where nothing is traced."""
         self.traces = Records()

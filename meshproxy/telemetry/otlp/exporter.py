@@ -20,6 +20,7 @@ from meshproxy.telemetry.otlp import logs, spans
 from meshproxy.telemetry.otlp.metrics import MetricsReader
 from meshproxy.telemetry.otlp.sender import BATCH, MAX_WAITING, Collector, Sender, SenderStatus, Serializable
 from meshproxy.telemetry.otlp.values import resource
+from meshproxy.telemetry.request_durations import DurationCounts, DurationKind
 
 WAITING_METRICS = 8
 """Readings that wait while the collector is away."""
@@ -34,19 +35,21 @@ T = TypeVar("T")
 class OTLPExporter:
     """What one configuration exports, from `start` to `stop`.
 
-    `families` gives all metrics, which have been counted since `counted_since`; `wall` is a clock of Unix time.
+    `families` and `durations` give all metrics, counted since `counted_since`; `wall` is a clock of Unix time.
     """
 
     def __init__(
         self,
         settings: OTLPSettings,
         families: Callable[[], Iterable[Family]],
+        durations: Callable[[], Mapping[DurationKind, DurationCounts]],
         wall: Callable[[], float],
         random: Callable[[], float],
         counted_since: float,
     ) -> None:
         self.settings = settings
         self._families = families
+        self._durations = durations
         self._wall = wall
         self._resource = resource(settings.attributes)
         self._reader = MetricsReader(settings.temporality, counted_since)
@@ -105,8 +108,8 @@ class OTLPExporter:
             self.metrics.put([await self._reading()])
 
     async def _reading(self) -> Serializable:
-        families = self._families()
-        return await asyncio.to_thread(self._reader.read, families, self._resource, self._wall())
+        families, durations = self._families(), self._durations()
+        return await asyncio.to_thread(self._reader.read, families, durations, self._resource, self._wall())
 
     def _senders(self) -> Mapping[str, Sender[Any]]:
         senders = {"traces": self.traces, "logs": self.logs, "metrics": self.metrics}

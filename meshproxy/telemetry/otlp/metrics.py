@@ -8,7 +8,7 @@ those makes ours.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import (
@@ -28,14 +28,17 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from meshproxy.snapshot.telemetry import Temporality
 from meshproxy.telemetry.latency import BOUNDS
 from meshproxy.telemetry.metrics import Family, Sample
-from meshproxy.telemetry.otlp.values import attributes, nanoseconds, scope
+from meshproxy.telemetry.otlp.values import Plain, attributes, nanoseconds, scope
 from meshproxy.telemetry.prometheus import METRICS
+from meshproxy.telemetry.request_durations import DurationCounts, DurationKind
+from meshproxy.telemetry.semantics import DURATION_BOUNDS
 
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 _ESCAPE = re.compile(r"\\(.)")
 _BUCKET = re.compile(r'^_bucket(.*?),?le="([^"]+)"}$')
-_Series = tuple[str, str]
-"""(metric, label text)."""
+_Series = tuple[str, str | DurationKind]
+"""(metric, label text or what is told apart)."""
+DURATION = "http.server.request.duration"
 _TEMPORALITIES = {
     Temporality.CUMULATIVE: AGGREGATION_TEMPORALITY_CUMULATIVE,
     Temporality.DELTA: AGGREGATION_TEMPORALITY_DELTA,
@@ -51,10 +54,18 @@ class MetricsReader:
         self._since = started
         self._before: dict[_Series, tuple[float, ...]] = {}
 
-    def read(self, families: Iterable[Family], resource: Resource, now: float) -> ExportMetricsServiceRequest:
+    def read(
+        self,
+        families: Iterable[Family],
+        durations: Mapping[DurationKind, DurationCounts],
+        resource: Resource,
+        now: float,
+    ) -> ExportMetricsServiceRequest:
         """What is sent to ``/v1/metrics``; times are Unix times."""
         sent: dict[_Series, tuple[float, ...]] = {}
         metrics = [each for family in families if (each := self._metric(*family, now, sent)) is not None]
+        if durations:
+            metrics.append(self._duration_metric(durations, now, sent))
         if self._is_delta:
             self._before, self._since = sent, now
         scoped = ScopeMetrics(scope=scope(), metrics=metrics)
@@ -77,9 +88,23 @@ class MetricsReader:
             sums = Sum(data_points=points, aggregation_temporality=self._temporality, is_monotonic=True)
             made.sum.CopyFrom(sums)
         else:
-            histograms = (self._histogram(name, *each, now, sent) for each in _histograms(samples))
-            histogram = Histogram(data_points=histograms, aggregation_temporality=self._temporality)
-            made.histogram.CopyFrom(histogram)
+            points = (
+                self._histogram((name, labels), _labels(labels), BOUNDS, numbers, now, sent)
+                for labels, numbers in _histograms(samples)
+            )
+            made.histogram.CopyFrom(Histogram(data_points=points, aggregation_temporality=self._temporality))
+        return made
+
+    def _duration_metric(
+        self, durations: Mapping[DurationKind, DurationCounts], now: float, sent: dict[_Series, tuple[float, ...]]
+    ) -> Metric:
+        """The one metric that the conventions require of HTTP servers."""
+        points = (
+            self._histogram((DURATION, kind), _attributes_of(kind), DURATION_BOUNDS, (*buckets, seconds), now, sent)
+            for kind, (buckets, seconds) in durations.items()
+        )
+        made = Metric(name=DURATION, description="Duration of HTTP server requests.", unit="s")
+        made.histogram.CopyFrom(Histogram(data_points=points, aggregation_temporality=self._temporality))
         return made
 
     def _counted(
@@ -91,18 +116,24 @@ class MetricsReader:
         return point
 
     def _histogram(
-        self, name: str, labels: str, numbers: tuple[float, ...], now: float, sent: dict[_Series, tuple[float, ...]]
+        self,
+        series: _Series,
+        described: Mapping[str, Plain | None],
+        bounds: Sequence[float],
+        numbers: tuple[float, ...],
+        now: float,
+        sent: dict[_Series, tuple[float, ...]],
     ) -> HistogramDataPoint:
         """`numbers` are the buckets' counts, then the sum."""
-        *buckets, total = self._grown((name, labels), numbers, sent)
+        *buckets, total = self._grown(series, numbers, sent)
         return HistogramDataPoint(
-            attributes=attributes(_labels(labels)),
+            attributes=attributes(described),
             start_time_unix_nano=nanoseconds(self._since),
             time_unix_nano=nanoseconds(now),
             count=int(sum(buckets)),
             sum=total,
             bucket_counts=map(int, buckets),
-            explicit_bounds=BOUNDS,
+            explicit_bounds=bounds,
         )
 
     def _grown(
@@ -130,6 +161,18 @@ def _histograms(samples: Iterable[Sample]) -> Iterator[tuple[str, tuple[float, .
         elif text.startswith("_sum"):
             yield labels, (*(high - low for low, high in zip([0.0, *reached], reached, strict=False)), value)
             reached = []
+
+
+def _attributes_of(kind: DurationKind) -> dict[str, Plain | None]:
+    failed = kind.status >= 500 or not kind.status
+    return {
+        "http.request.method": kind.method,
+        "url.scheme": kind.scheme,
+        "http.response.status_code": kind.status or None,
+        "http.route": kind.rule or None,
+        "error.type": (str(kind.status) if kind.status else "_OTHER") if failed else None,
+        "meshproxy.listener": kind.listener,
+    }
 
 
 def _number(labels: str, value: float, now: float) -> NumberDataPoint:

@@ -14,8 +14,8 @@ from meshproxy.protocols.http1.request import RequestHead, parse_request
 from meshproxy.snapshot.messages import TraceRecord, TriedEndpoint
 from meshproxy.telemetry.otlp.urls import full_url, host_and_port, redacted
 from meshproxy.telemetry.otlp.values import Plain, attributes, identifier, nanoseconds, scope
+from meshproxy.telemetry.semantics import KNOWN_METHODS, OTHER_METHOD
 
-_KNOWN_METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"TRACE", b"PATCH", b"CONNECT"})
 MAX_TEXT = 2048
 """Bytes of what a client said that an attribute has."""
 _SAMPLED, _ROOT, _REMOTE_PARENT = 0x001, 0x100, 0x300
@@ -84,7 +84,7 @@ def _name(record: TraceRecord, head: RequestHead | None) -> str:
     """``GET shop/cart/checkout``: the method and the rule, never a path (whose number has no bound)."""
     if head is None:
         return record.listener
-    method = head.method.decode("ascii") if head.method in _KNOWN_METHODS else "HTTP"
+    method = head.method.decode("ascii") if head.method in KNOWN_METHODS else "HTTP"
     return f"{method} {record.rule}" if record.rule else method
 
 
@@ -158,9 +158,9 @@ def _connection_attributes(record: TraceRecord) -> dict[str, Plain | None]:
 def _method(head: RequestHead) -> dict[str, Plain | None]:
     """A method that nobody knows is ``_OTHER``, so that their number has a bound."""
     method = head.method.decode("ascii")
-    if head.method in _KNOWN_METHODS:
+    if head.method in KNOWN_METHODS:
         return {"http.request.method": method}
-    return {"http.request.method": "_OTHER", "http.request.method_original": method}
+    return {"http.request.method": OTHER_METHOD, "http.request.method_original": method}
 
 
 def _client_attributes(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AGGREGATION_TEMPORALITY_DELTA, Metric
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
@@ -18,6 +19,8 @@ from meshproxy.telemetry.otlp.logs import log_record_of
 from meshproxy.telemetry.otlp.metrics import MetricsReader
 from meshproxy.telemetry.otlp.spans import spans_of
 from meshproxy.telemetry.prometheus import METRICS
+from meshproxy.telemetry.request_durations import DurationCounts, DurationKind
+from meshproxy.telemetry.semantics import DURATION_BOUNDS
 from tests.support.collector import plain
 from tests.support.traces import PARENT, TRACE, TRIED, make_request, make_trace
 
@@ -155,7 +158,10 @@ def test_what_came_over_tls_says_so() -> None:
 
 
 def read(reader: MetricsReader, now: float, *families: Family) -> dict[str, Metric]:
-    message = reader.read(families, Resource(), now)
+    return made(reader.read(families, {}, Resource(), now))
+
+
+def made(message: ExportMetricsServiceRequest) -> dict[str, Metric]:
     (found,) = message.resource_metrics
     return {metric.name: metric for scope in found.scope_metrics for metric in scope.metrics}
 
@@ -188,6 +194,28 @@ def test_deltas_are_what_was_added() -> None:
         (point,) = metric.sum.data_points
         values.append((point.as_int, point.start_time_unix_nano // 10**9))
     assert values == [(3, 1), (2, 2), (0, 3), (1, 4)]
+
+
+def test_durations_are_what_the_conventions_require_of_a_server() -> None:
+    counts = DurationCounts((3, *[0] * 13, 1), 30.5)
+    kinds = [DurationKind("l", "default/web/0", "GET", "https", status) for status in (200, 503, 0)]
+    reader = MetricsReader(Temporality.DELTA, 1.0)
+    metric = made(reader.read((), dict.fromkeys(kinds, counts), Resource(), 2.0))["http.server.request.duration"]
+    assert metric.unit == "s"
+    first, failed, without = metric.histogram.data_points
+    assert (first.count, first.sum, list(first.bucket_counts)) == (4, 30.5, [3, *[0] * 13, 1])
+    assert list(first.explicit_bounds) == list(DURATION_BOUNDS)
+    assert plain(first.attributes) == {
+        "http.request.method": "GET",
+        "url.scheme": "https",
+        "http.response.status_code": 200,
+        "http.route": "default/web/0",
+        "meshproxy.listener": "l",
+    }
+    assert [plain(each.attributes).get("error.type") for each in (first, failed, without)] == [None, "503", "_OTHER"]
+    more = {kinds[0]: counts.plus(DurationCounts((0, 1, *[0] * 13), 0.5))}
+    (point,) = made(reader.read((), more, Resource(), 3.0))["http.server.request.duration"].histogram.data_points
+    assert (point.count, point.sum) == (1, 0.5)
 
 
 def test_a_collector_makes_prometheus_names_of_them_again() -> None:
