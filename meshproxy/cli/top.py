@@ -32,7 +32,7 @@ ENOUGH = 2.0
 """Seconds that the rates of `--once` are taken over at least: workers report once a second."""
 RETRY = 1.0
 """Seconds between tries to reach a proxy that is gone."""
-FRAME = 8
+FRAME = 9
 """Lines of a screen around the rows and the notes."""
 GLANCE = 0.1
 """Seconds that a key is waited for."""

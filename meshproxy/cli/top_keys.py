@@ -10,13 +10,12 @@ from meshproxy.cli.top_views import Name
 
 PAGE = 10
 """Lines that a page key moves."""
-_VIEWS = (
-    "1 overview  2 services  3 routes  4 requests  5 config  6 certificates  7 sources    / filter  j k scroll  q quit"
-)
+_EVERYWHERE = """\
+1 overview  2 services  3 routes  4 requests  5 config  6 certificates  7 sources
+/ filter  j k space scroll  q quit"""
 HELP = {
-    False: _VIEWS,
-    True: "sort by  n name  e ready  r req/s  s success  p p99  o open  b bytes    show  c callers  d endpoints\n"
-    + _VIEWS,
+    False: _EVERYWHERE,
+    True: f"{_EVERYWHERE}  c callers  d endpoints\nsort  n name  e ready  r req/s  s success  p p99  o open  b bytes",
 }
 """What keys there are, with those of the Services or without."""
 _ORDERS = {

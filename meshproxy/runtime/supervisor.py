@@ -96,8 +96,8 @@ class Supervisor:
         export = TelemetryExport(
             self._metric_families,
             self._request_durations,
-            time.time,
-            Random().random,  # noqa: TID251
+            time.time,  # noqa: TID251
+            Random().random,
         )
         self._reports = Reports.of(export, log)
         self._workers = settings.workers or len(os.sched_getaffinity(0))
