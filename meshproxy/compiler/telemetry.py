@@ -21,7 +21,8 @@ def tracing_of(proxy: Proxy) -> Tracing | None:
         sampling=tracing.sample_percent / 100 if telemetry.otlp is not None else 0.0,
         propagation=tuple(Propagation(each.value) for each in tracing.propagation),
         always_errors=tracing.always_errors and telemetry.otlp is not None,
-        connections=tracing.connections,
+        connections=tracing.connections and telemetry.otlp is not None,
+        records=telemetry.otlp is not None,
     )
 
 

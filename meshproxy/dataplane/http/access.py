@@ -36,7 +36,7 @@ def record(exchange: Exchange, attempt: Attempt, seconds: float) -> None:
         failed = tracer.always_errors and (exchange.status >= 500 or bool(exchange.flags))
         if trace is None and failed and exchange.trace_id:
             trace = tracer.late(exchange, attempt)
-        if trace is not None and (trace.sampled or failed):
+        if trace is not None and tracer.records and (trace.sampled or failed):
             context.traces.put(trace.record(exchange, seconds))
             sampled = True
     if wants is not None and wants(exchange.status, seconds, exchange.flags):

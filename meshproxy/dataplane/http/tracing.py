@@ -41,13 +41,13 @@ class Tracer:
 
     __slots__ = (
         "_all_fields", "_at", "_bytes", "_connections", "_fields", "_is_w3c", "_names", "_pool", "_random", "_ways",
-        "always_errors",
-        "sampling",
+        "always_errors", "records", "sampling",
     )  # fmt: skip
 
     def __init__(self, config: Tracing, random: Random) -> None:
         self.sampling = config.sampling
         self.always_errors = config.always_errors
+        self.records = config.records
         self._connections = config.connections
         self._ways = config.propagation
         self._is_w3c = self._ways == _ONLY_W3C
@@ -184,9 +184,10 @@ class Trace:
         """`head` with the try at hand as the parent of what its upstream does."""
         if rewritten:
             self._sent = head
-        if self.parent_id and not self.sampled:  # nothing of ours comes between the caller and the upstream
-            return self._tracer.tell(head, self, self.parent_id) if self._tracer.converts else head
-        return self._tracer.tell(head, self, self.span_id)
+        tracer = self._tracer
+        if self.parent_id and not (self.sampled and tracer.records):  # no span of ours comes between the two
+            return tracer.tell(head, self, self.parent_id) if tracer.converts else head
+        return tracer.tell(head, self, self.span_id)
 
     def record(self, exchange: Exchange, seconds: float) -> TraceRecord:
         """What is kept of a request that is over after `seconds`."""

@@ -82,6 +82,20 @@ async def test_what_a_caller_does_not_sample_passes_as_it_is(plane: HTTPPlane, m
     assert told(origin.requests[0]) == (TRACE, SPAN, False)
 
 
+async def test_without_a_collector_contexts_pass_as_they_are(plane: HTTPPlane, make_origin: MakeOrigin) -> None:
+    """A span of ours would be missing from the callers' traces."""
+    origin = await make_origin()
+    plane.route(rule(), origins=(origin,))
+    config = Tracing(sampling=0.0, propagation=(Propagation.W3C, Propagation.B3), records=False)
+    plane.plane.http.tracer = Tracer(config, Random(1))
+    client = await plane.connect()
+    await client.get(b"/", SAMPLED)
+    (request,) = origin.requests
+    assert told(request) == (TRACE, SPAN, True)
+    assert request.field(b"b3") == b"%b-%b-1" % (TRACE, SPAN)
+    assert taken(plane) == []
+
+
 async def test_what_is_not_sampled_here_is_not_sampled_further_on(plane: HTTPPlane, make_origin: MakeOrigin) -> None:
     origin = await make_origin()
     plane.route(rule(), origins=(origin,))
