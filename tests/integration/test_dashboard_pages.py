@@ -30,6 +30,7 @@ from meshproxy.snapshot.model import (
 )
 from meshproxy.telemetry.caller_totals import CallerKey
 from meshproxy.telemetry.events import RecordedEvent
+from meshproxy.telemetry.recent_requests import KEPT
 from meshproxy.telemetry.request_totals import RuleKey
 from tests.integration.browser import Page, browsing
 from tests.integration.conditions import wait_until
@@ -294,8 +295,11 @@ async def test_the_keyboard_is_enough(page: Page, open_dashboard: Open) -> None:
         await page.wait_for(f"location.hash === '#/{view}'", f"{number} is {view}")
     await page.press("?")
     await page.wait_for_text("Keys")
+    assert await page.run("document.activeElement.id") == "close"
+    assert await page.run("document.querySelector('.shell').inert"), "the page behind takes no keys"
     await page.press("Escape")
     await page.wait_for("document.querySelector('.dialog') === null", "it is closed")
+    assert not await page.run("document.querySelector('.shell').inert")
     await page.press("2")
     await page.wait_for("document.querySelector('tbody a') !== null", "Services are listed")
     for _ in range(40):
@@ -310,6 +314,19 @@ async def test_a_service_without_endpoints_needs_attention(page: Page, open_dash
     await open_dashboard(Lonely())
     await page.wait_for_text("backend has no endpoints")
     assert "other has no endpoints" not in await page.text(), "whose name leads elsewhere"
+
+
+async def test_the_many_do_not_push_out_the_few_that_failed(page: Page, open_dashboard: Open) -> None:
+    view = FakeView()
+    view.recent.add([make_record(target="/failed", status=503), *[make_record()] * KEPT])
+    await open_dashboard(view)
+    await show(page, "requests")
+    view.recent.add([make_record(target="/last")] * (KEPT + 1))
+    await page.wait_for_text("/last")
+    await page.run(
+        "[...document.querySelectorAll('.switch button')].find((each) => each.innerText === 'errors').click()"
+    )
+    await page.wait_for_text("/failed")
 
 
 async def test_sorting_says_so(page: Page, open_dashboard: Open) -> None:
