@@ -259,13 +259,13 @@ class DataPlane:
         """Use these keys, certificates and roots from now on.
 
         Where roots are gone, or an identity, no further request goes to an endpoint by a connection that was made with
-        them, and clients are looked at as when an authorization changes.
+        them, and clients are looked at as when an authorization changes; new revocation lists do the former, too.
         """
-        withdrawn = self.tls.contexts.put(materials)
-        if not withdrawn:
+        stale = self.tls.contexts.put(materials)
+        if not stale:
             return
         for cluster in self._clusters.values():
-            if cluster.tls is not None and withdrawn & {cluster.tls.settings.certificate, cluster.tls.settings.trust}:
+            if cluster.tls is not None and stale & {cluster.tls.settings.certificate, cluster.tls.settings.trust}:
                 cluster.pool.renew()
         for listener in self._tcp_listeners():
             listener.end_refused()

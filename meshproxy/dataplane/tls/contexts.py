@@ -214,17 +214,15 @@ class ContextCache:
     def put(self, materials: tuple[TLSMaterial, ...]) -> frozenset[str]:
         """Use these from now on. Contexts that were made of one that changed are made anew.
 
-        The names of those that withdraw something.
+        The names of those that endpoints should be verified by anew: of which something is withdrawn, or revoked.
         """
-        before = self.materials
-        changed = {each.name for each in materials if before.get(each.name) != each}
-        withdrawn = frozenset(
-            each.name for each in materials if each.name in before and withdraws(before[each.name], each)
-        )
-        self.withdrawals.update(withdrawn)
-        before.update((each.name, each) for each in materials)
+        known = [(self.materials[each.name], each) for each in materials if each.name in self.materials]
+        self.withdrawals.update(after.name for before, after in known if withdraws(before, after))
+        stale = frozenset(after.name for before, after in known if before.crl != after.crl or withdraws(before, after))
+        changed = {each.name for each in materials if self.materials.get(each.name) != each}
+        self.materials.update((each.name, each) for each in materials)
         self._forget(changed)
-        return withdrawn
+        return stale
 
     def keep_only(self, names: frozenset[str]) -> None:
         """Forget all other materials."""

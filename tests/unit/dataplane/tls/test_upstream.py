@@ -67,6 +67,23 @@ async def test_sessions_are_resumed(plane: TLSPlane, make_origin: MakeOrigin) ->
     assert plane.handshakes("upstream") == {"full": 1, "resumed": 2}
 
 
+async def test_a_revocation_list_is_asked_for_the_next_request(plane: TLSPlane, make_origin: MakeOrigin) -> None:
+    """A connection that is kept busy must not keep an endpoint in that has been revoked."""
+    issued = plane.ca.issue(service_account("s"))
+    context = plane.server_context()
+    context.load_cert_chain(*issued.write(plane.directory, "s"))
+    origin = await make_origin(tls=context)
+    own = identity(plane.ca, "client")
+    plane.put(own)
+    in_mesh(plane, origin, connect_retries=0)
+    client = await plane.connect()
+    for lists, status in ((plane.ca.revocation_lists(), 200), (plane.ca.revocation_lists(issued), 503)):
+        assert (await client.get()).status == 200
+        plane.put(msgspec.structs.replace(own, crl=lists))
+        assert (await client.get()).status == status
+    assert plane.handshakes("upstream") == {"full": 2, "revoked": 1}
+
+
 @pytest.mark.parametrize(
     ("uris", "bad", "reason"),
     [
