@@ -11,10 +11,13 @@ from pathlib import Path
 import click
 import pytest
 
+from meshproxy.cli.get import ALIASES, KINDS
 from meshproxy.cli.main import main
 from tests.meta.project import ROOT, markdown_files, relative, shell_commands
 
 _LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)[^)]*\)")
+_SPAN = re.compile(r"`(meshproxy [a-z][^`\n]*)`")
+_FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _OPTION = re.compile(r"--[a-z][a-z-]*")
 CHEAP = frozenset({"validate", "schema"})
 """Subcommands that are run as they are written; of the others, names and options are checked."""
@@ -24,6 +27,13 @@ RUN_ELSEWHERE = "docs/tutorial.md"
 
 def _commands() -> list[tuple[str, str]]:
     return [(relative(path), command) for path in markdown_files() for command in shell_commands(path)]
+
+
+def _mentioned() -> list[tuple[str, str]]:
+    """Commands within sentences and tables; of alternatives the first."""
+    texts = ((relative(path), _FENCED.sub("", path.read_text())) for path in markdown_files())
+    spans = ((document, span) for document, text in texts for span in _SPAN.findall(text))
+    return sorted({(document, span.partition("\\|")[0].replace("…", "")) for document, span in spans})
 
 
 def _subcommands() -> dict[str, click.Command]:
@@ -54,6 +64,18 @@ def test_commands_exist_with_their_options(document: str, command: str) -> None:
     known = {option for parameter in subcommand.params for option in parameter.opts} | {"--help"}
     used = set(_OPTION.findall(" ".join(words)))
     assert used <= known, f"{document}: {command}"
+
+
+@pytest.mark.parametrize(("document", "command"), _mentioned())
+def test_commands_that_are_mentioned_exist(document: str, command: str) -> None:
+    words = shlex.split(command)[1:]
+    subcommand = _subcommands()[words[0]]
+    if isinstance(subcommand, click.Group) and len(words) > 1:
+        subcommand = subcommand.commands[words[1]]
+    known = {option for parameter in subcommand.params for option in parameter.opts}
+    assert set(_OPTION.findall(command)) <= known, f"{document}: {command}"
+    if words[0] == "get" and len(words) > 1:
+        assert ALIASES.get(words[1], words[1]) in KINDS, f"{document}: {command}"
 
 
 @pytest.mark.parametrize(
