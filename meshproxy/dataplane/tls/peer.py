@@ -7,6 +7,7 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from meshproxy.base.errors import ProtocolError
+from meshproxy.base.spiffe import SpiffeId
 from meshproxy.protocols import x509
 from meshproxy.protocols.distinguished_name import text_of_name
 
@@ -19,9 +20,12 @@ class Peer(NamedTuple):
 
     @property
     def spiffe_id(self) -> str:
-        """The one URI of an X.509-SVID; empty where there is none, or another kind."""
+        """The one URI of an X.509-SVID; empty where there is none, or another kind: of an edge's clients it may be."""
         uris = self.certificate.uris
-        return uris[0] if len(uris) == 1 and uris[0].startswith("spiffe://") else ""
+        try:
+            return str(SpiffeId.parse(uris[0])) if len(uris) == 1 else ""
+        except ValueError:
+            return ""
 
     @property
     def subject(self) -> str:

@@ -63,6 +63,17 @@ async def test_a_session_is_resumed(plane: TLSPlane, make_origin: MakeOrigin) ->
         assert plane.handshakes()[expected] == 1
 
 
+async def test_a_client_whose_uri_is_no_identity(plane: TLSPlane, make_origin: MakeOrigin) -> None:
+    """At an edge a certificate may say what it likes: what is no SPIFFE id identifies nobody, and harms nobody."""
+    plane.put(material("clients", None, plane.ca.bundle))
+    asking = ServerTLS(certificates=(EDGE,), trust="clients", client_certificates=ClientCertificates.REQUIRED)
+    origin = await make_origin()
+    plane.terminate(origin.endpoint, asking)
+    client = await plane.secure("s", plane.client_context(plane.ca.issue("spiffe://Example.ORG/ns/a/sa/b")))
+    assert (await client.get()).status == 200
+    assert b";URI=spiffe://Example.ORG/ns/a/sa/b" in (origin.requests[0].field(b"X-Forwarded-Client-Cert") or b"")
+
+
 async def test_a_session_does_not_outlive_a_clients_certificate(plane: TLSPlane, make_origin: MakeOrigin) -> None:
     """Who is resumed is not verified by OpenSSL again."""
     plane.put(material("clients", None, plane.ca.bundle))
