@@ -20,6 +20,8 @@ LOOK = 30.0
 IDENTITY, CERTIFICATE, ROOT, CRL = "Identity", "Certificate", "Root", "CRL"
 """Kinds: our own SPIFFE identity, any other certificate that we have a key for, what we trust, and what was revoked."""
 _CACHED = 4096
+UNREADABLE = "(unreadable)"
+"""The name in a certificate whose own is malformed: OpenSSL takes some that `cryptography` does not."""
 
 
 class Listed(NamedTuple):
@@ -108,8 +110,8 @@ def _facts(pem: str) -> tuple[_Facts, ...]:
         return ()
     return tuple(
         _Facts(
-            subject=each.subject.rfc4514_string(),
-            issuer=each.issuer.rfc4514_string(),
+            subject=_text(each, "subject"),
+            issuer=_text(each, "issuer"),
             serial=f"{each.serial_number:x}",
             names=_names(each),
             not_before=each.not_valid_before_utc.timestamp(),
@@ -117,6 +119,14 @@ def _facts(pem: str) -> tuple[_Facts, ...]:
         )
         for each in certificates
     )
+
+
+def _text(of: x509.Certificate | x509.CertificateRevocationList, name: str) -> str:
+    """Its `subject` or `issuer`, which is read when it is asked for, and may be no text."""
+    try:
+        return str(getattr(of, name).rfc4514_string())
+    except ValueError:
+        return UNREADABLE
 
 
 @lru_cache(maxsize=_CACHED)
@@ -128,8 +138,8 @@ def _facts_of_lists(pem: str) -> tuple[_Facts, ...]:
         return ()
     return tuple(
         _Facts(
-            subject=each.issuer.rfc4514_string(),
-            issuer=each.issuer.rfc4514_string(),
+            subject=_text(each, "issuer"),
+            issuer=_text(each, "issuer"),
             serial=_number(each),
             names=(),
             not_before=each.last_update_utc.timestamp(),

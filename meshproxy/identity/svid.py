@@ -43,6 +43,13 @@ def make_identity(chain: bytes, key: bytes, roots: bytes, now: float, wanted: Wa
     `chain` is PEM with the leaf first, `key` its private key in PEM without a password, `roots` PEM. Raises
     `IdentityError` where something is missing, does not belong together, or is not valid now.
     """
+    try:
+        return _make(chain, key, roots, now, wanted)
+    except ValueError as error:  # of what is read of certificates when it is asked for
+        raise IdentityError(f"a certificate is malformed: {error}") from None
+
+
+def _make(chain: bytes, key: bytes, roots: bytes, now: float, wanted: Wanted) -> Identity:
     certificates = read_certificates(chain, "the certificate")
     leaf = certificates[0]
     private_key = _check_key(leaf, key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
+from base64 import b64encode
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -228,3 +229,10 @@ def _dns_or_ip(name: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
         return x509.DNSName(name)
+
+
+def with_unreadable_name() -> str:
+    """The PEM of a certificate whose subject and issuer are no text: OpenSSL takes it all the same."""
+    der = TestCA("four").root.certificate.public_bytes(serialization.Encoding.DER)
+    broken = b64encode(der.replace(b"\x0c\x04four", b"\x0c\x04\xff\xfe\xfa\xfb")).decode()
+    return f"-----BEGIN CERTIFICATE-----\n{broken}\n-----END CERTIFICATE-----\n"

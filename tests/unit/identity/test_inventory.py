@@ -5,7 +5,7 @@ from __future__ import annotations
 from meshproxy.base.events import Event
 from meshproxy.identity.expiry import CertificateState
 from meshproxy.identity.inventory import CERTIFICATE, CRL, IDENTITY, ROOT, CertificateInventory, Listed
-from tests.support.certificates import TestCA, service_account
+from tests.support.certificates import TestCA, service_account, with_unreadable_name
 from tests.support.clock import FakeWallClock
 
 CA = TestCA(intermediate=True)
@@ -71,6 +71,13 @@ def test_what_is_renewed_is_not_spoken_of() -> None:
     renewed = CA.issue(service_account("web"), starts_in=0, lasts=30 * HOUR)
     listing.listed = [Listed(IDENTITY, service_account("web"), renewed.certificate_pem)]
     assert listing.reasons_after(2) == []
+
+
+def test_a_name_that_is_no_text() -> None:
+    """One Secret's mistake: what is in force is listed, shown and measured all the same."""
+    listing = Listing(Listed(CERTIFICATE, "Secret/odd", with_unreadable_name()))
+    (row,) = listing.inventory.rows()
+    assert (row.name, row.issuer) == ("Secret/odd", "(unreadable)")
 
 
 def test_revocation_lists_expire_too() -> None:

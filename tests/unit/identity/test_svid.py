@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import serialization
 
 from meshproxy.identity.svid import IdentityError, Wanted, make_identity
 from meshproxy.snapshot.identity import Identity
-from tests.support.certificates import Issued, TestCA, pem_of, self_signed, service_account
+from tests.support.certificates import Issued, TestCA, pem_of, self_signed, service_account, with_unreadable_name
 
 CA = TestCA(intermediate=True)
 OTHER = TestCA("other")
@@ -88,6 +88,7 @@ ENCRYPTED = ISSUED.key.private_bytes(
         ({"chain": b""}, "the certificate: there is no PEM certificate"),
         ({"chain": CHAIN[:300]}, "the certificate cannot be read"),
         ({"chain": KEY}, "there is no PEM certificate"),
+        ({"chain": CHAIN + with_unreadable_name().encode()}, "a certificate is malformed"),
         ({"key": b""}, "the key cannot be read"),
         ({"key": KEY[:100]}, "the key cannot be read"),
         ({"key": ENCRYPTED}, "has a password"),
