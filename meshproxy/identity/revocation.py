@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from meshproxy.identity.svid import IdentityError, read_certificates
 from meshproxy.snapshot.identity import Identity
@@ -50,11 +51,18 @@ def check_lists(crl: str, roots: str, what: str = "the revocation lists") -> tup
     """
     lists = read_lists(crl.encode(), what)
     trusted = read_certificates(roots.encode(), "the roots")
+    try:
+        _check_signatures(lists, trusted)
+        return tuple(_without_list(trusted, lists))
+    except ValueError as error:  # names are read when they are asked for
+        raise IdentityError(f"{what}, or a root that they are compared with, is malformed: {error}") from None
+
+
+def _check_signatures(lists: Sequence[x509.CertificateRevocationList], trusted: Sequence[x509.Certificate]) -> None:
     for each in lists:
         issuers = [root for root in trusted if root.subject == each.issuer]
         if issuers and not any(_is_signed_by(each, root) for root in issuers):
             raise IdentityError(f"the revocation list of {each.issuer.rfc4514_string()} was not signed by that root")
-    return tuple(_without_list(trusted, lists))
 
 
 def _without_list(roots: Sequence[x509.Certificate], lists: Sequence[x509.CertificateRevocationList]) -> Iterator[str]:
@@ -65,5 +73,5 @@ def _without_list(roots: Sequence[x509.Certificate], lists: Sequence[x509.Certif
 def _is_signed_by(revoked: x509.CertificateRevocationList, root: x509.Certificate) -> bool:
     try:
         return revoked.is_signature_valid(root.public_key())  # type: ignore[arg-type]  # others are a TypeError
-    except TypeError:
+    except (TypeError, UnsupportedAlgorithm):
         return False

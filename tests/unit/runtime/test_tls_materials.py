@@ -11,7 +11,7 @@ from meshproxy.base.events import Event
 from meshproxy.runtime.tls_materials import MAX_FILE, MAX_MATERIAL, TLSMaterials
 from meshproxy.snapshot.identity import Identity
 from meshproxy.snapshot.tls import IDENTITY, TLSFiles, TLSMaterial
-from tests.support.certificates import Issued, TestCA
+from tests.support.certificates import Issued, TestCA, with_unreadable_name
 from tests.support.dataplane import wait_until
 
 
@@ -93,6 +93,15 @@ async def test_files_are_followed(tmp_path: Path) -> None:
     assert workers.has["f"].private_key == renewed.key_pem
     following.cancel()
     await asyncio.gather(following, return_exceptions=True)
+
+
+async def test_lists_for_roots_whose_names_cannot_be_read() -> None:
+    """OpenSSL takes such roots, and what compares them with lists does not."""
+    workers = Workers()
+    roots = with_unreadable_name()
+    workers.materials.configure([TLSMaterial("s", trust_bundle=roots, crl=TestCA().revocation_lists())], ())
+    assert not workers.has
+    assert "is malformed" in workers.events[0].message
 
 
 async def test_revocation_lists_are_followed_and_bad_ones_stay_away(tmp_path: Path) -> None:
