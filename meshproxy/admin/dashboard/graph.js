@@ -107,7 +107,7 @@ function callerNodes(rows) {
 function serviceNode(service, narrow) {
   return {
     id: service.id, label: labelOf(service.id), secure: service.secure, level: service.level, kind: "service",
-    text: (narrow ? "" : titleOf(service.requests)) || textOf(service.requests, service.connections) || readiness(service),
+    text: (narrow ? "" : wideTextOf(service.requests)) || textOf(service.requests, service.connections) || readiness(service),
     title: titleOf(service.requests),
     href: `#/services/${encodeURIComponent(service.id)}`,
   };
@@ -139,7 +139,12 @@ function textOf(requests, connections) {
   return "";
 }
 
-/** All that there is: where there is room, and for whoever points at it. */
+/** With p50 / p99, where there is room. */
+function wideTextOf(requests) {
+  return requests ? `${format.rate(requests[0])}/s · ${format.share(requests[1])} · ${format.latency(requests[2])} / ${format.latency(requests[3])}` : "";
+}
+
+/** All that there is, for whoever points at it. */
 function titleOf(requests) {
   if (!requests) return "";
   return `${format.rate(requests[0])}/s · ${format.share(requests[1])} · p50 ${format.latency(requests[2])} · p99 ${format.latency(requests[3])}`;
