@@ -63,6 +63,8 @@ def _parse_v1(data: bytes) -> Header | None:
         if len(data) >= MAX_V1 or b"\n" in data or b"\r" in data[:-1]:
             raise ProtocolError("PROXY v1 header without its CRLF")
         return None
+    if b"\n" in line or b"\r" in line:
+        raise ProtocolError("PROXY v1 header of several lines")
     size = len(line) + 2
     words = line.split(b" ")
     if words[1] == b"UNKNOWN":  # §2.1: the rest of the line is to be ignored
