@@ -54,6 +54,9 @@ class IdentityKeeper:
             if self._source is source:
                 self._found(found)
 
+        at_hand = source.at_hand()
+        if at_hand is not None:
+            self._found(at_hand)
         self._running = self._tasks.start(source.run(emit), name=f"identity from {source.name}")
 
     def refresh(self) -> None:

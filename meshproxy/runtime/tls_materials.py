@@ -75,6 +75,9 @@ class TLSMaterials:
 
     def configure(self, materials: Sequence[TLSMaterial], files: tuple[TLSFiles, ...]) -> None:
         """Have these besides; what the configuration does not need any more goes with `keep_only`."""
+        identity = self._identity.value
+        if identity is not None:  # workers are to have it before the configuration that needs it
+            self._take([_of_identity(identity)])
         self._take(materials)
         if files != self._files:
             self._files = files

@@ -133,6 +133,11 @@ async def test_it_emits_an_identity_that_peers_accept(world: World, running: Run
     assert identity.trust_domain in identity.spiffe_id
 
 
+async def test_what_is_at_hand_is_what_it_emits(world: World, running: RunningSource) -> None:
+    at_hand = world.source.at_hand()
+    assert at_hand in (None, await running.identity())
+
+
 async def test_trouble_is_emitted_and_is_over_by_itself(world: World, running: RunningSource) -> None:
     await running.identity()
     await world.break_it()

@@ -29,6 +29,10 @@ class IdentitySource(Protocol):
         """Look again soon; nothing need have changed."""
         ...
 
+    def at_hand(self) -> Identity | None:
+        """The identity, where it takes no waiting: a configuration that needs it then comes with it."""
+        ...
+
     async def run(self, emit: Emit) -> None:
         """Emit until cancelled. Never ends by itself, and raises nothing but `CancelledError`."""
         ...

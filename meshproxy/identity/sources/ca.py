@@ -85,6 +85,9 @@ class CAIdentitySource:
         """Renew now."""
         self._hurry.set()
 
+    def at_hand(self) -> None:
+        """Nothing: somebody must be asked."""
+
     async def run(self, emit: Emit) -> None:
         self._start(emit)
         while True:

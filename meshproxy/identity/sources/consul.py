@@ -50,6 +50,9 @@ class ConsulIdentitySource:
         for event in self._hurry.values():
             event.set()
 
+    def at_hand(self) -> None:
+        """Nothing: somebody must be asked."""
+
     async def run(self, emit: Emit) -> None:
         async def leaf(session: aiohttp.ClientSession, index: int) -> tuple[Leaf, int]:
             return await self._agent.leaf(session, self._service, index)

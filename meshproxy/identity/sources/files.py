@@ -40,6 +40,10 @@ class FilesIdentitySource:
     def refresh(self) -> None:
         self._changes.look_again()
 
+    def at_hand(self) -> Identity | None:
+        found = self._read()
+        return found if isinstance(found, Identity) else None
+
     async def run(self, emit: Emit) -> None:
         async def look() -> float | None:
             found = await asyncio.to_thread(self._read)

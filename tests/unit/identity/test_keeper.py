@@ -11,7 +11,7 @@ from meshproxy.base.events import Event
 from meshproxy.identity.expiry import CertificateState, state_of, warns_at
 from meshproxy.identity.keeper import IdentityKeeper
 from meshproxy.identity.sources.api import Emit, Trouble
-from meshproxy.snapshot.identity import FromFiles, IdentitySettings
+from meshproxy.snapshot.identity import FromFiles, Identity, IdentitySettings
 from tests.support.certificates import TestCA
 from tests.support.clock import FakeWallClock
 
@@ -29,6 +29,10 @@ class FakeSource:
         self.refreshed = 0
         self.running = asyncio.Event()
         self.ended = False
+        self.here: Identity | None = None
+
+    def at_hand(self) -> Identity | None:
+        return self.here
 
     def refresh(self) -> None:
         self.refreshed += 1
@@ -54,10 +58,12 @@ class Kept:
         self.clock = FakeWallClock()
         self.events: list[Event] = []
         self.sources: list[FakeSource] = []
+        self.here: Identity | None = None
         self.keeper = IdentityKeeper(self._make, self.clock, self.events.append)
 
     def _make(self, settings: IdentitySettings) -> FakeSource:
         self.sources.append(FakeSource())
+        self.sources[-1].here = self.here
         return self.sources[-1]
 
     async def configured(self, name: str = "web") -> Emit:
@@ -96,6 +102,13 @@ async def test_an_identity_comes_into_force(kept: Kept) -> None:
     assert (status.problem, status.changes) == ("", 1)
     assert [each.kind for each in status.certificates] == ["Identity", "Root"]
     emit(identity)
+    assert kept.reasons() == ["IdentityChanged"]
+
+
+async def test_an_identity_at_hand_is_in_force_at_once(kept: Kept) -> None:
+    kept.here = CA.identity("web")
+    kept.keeper.configure(make_settings())
+    assert kept.keeper.identity.value is kept.here
     assert kept.reasons() == ["IdentityChanged"]
 
 

@@ -78,6 +78,13 @@ async def test_roots_that_are_together_too_many_for_a_packet_stay_away() -> None
     assert f"{len(root) * (many + 1)} bytes; {MAX_MATERIAL} are the most" in workers.events[0].message
 
 
+async def test_the_identity_comes_before_the_configuration_that_needs_it() -> None:
+    workers = Workers()
+    workers.identity.set(TestCA().identity("web"))
+    workers.materials.configure([], ())
+    assert IDENTITY in workers.has
+
+
 async def test_files_are_followed(tmp_path: Path) -> None:
     workers, ca = Workers(), TestCA()
     certificate, key = ca.issue(dns=("a",)).write(tmp_path, "a")
