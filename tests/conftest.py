@@ -1,4 +1,7 @@
-"""How ``make test`` shares the tests among processes, by pytest-xdist; a plain pytest does without it."""
+"""How ``make test`` shares the tests among processes, by pytest-xdist; a plain pytest does without it.
+
+And how Hypothesis chooses examples: the same in each run. ``--hypothesis-profile=explore`` has it look for others.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,12 @@ import os
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long a busy machine takes is not what is tested.
+settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("same", settings.get_profile("explore"), derandomize=True, database=None)
+settings.load_profile("same")
 
 MOST = 8
 """Processes: beyond this the longest lot decides how long it takes."""

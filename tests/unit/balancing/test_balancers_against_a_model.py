@@ -141,6 +141,4 @@ def test_any_order_of_events_agrees_with_the_model(algorithm: Algorithm) -> None
 
     Compared.algorithm = algorithm
     examples = 10 if algorithm is Algorithm.MAGLEV else 60  # a Maglev table takes 0.1 s
-    run_state_machine_as_test(
-        Compared, settings=settings(max_examples=examples, stateful_step_count=40, deadline=None, derandomize=True)
-    )
+    run_state_machine_as_test(Compared, settings=settings(max_examples=examples, stateful_step_count=40))

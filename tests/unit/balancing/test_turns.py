@@ -4,7 +4,7 @@ from collections import Counter
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from meshproxy.balancing.turns import Turns, WeightClass, class_weight
@@ -53,7 +53,6 @@ def test_every_run_of_as_many_turns_as_shares_gives_each_its_share(shares: dict[
         assert Counter(taken[start : start + total]) == Counter(shares)
 
 
-@settings(deadline=None)
 @given(
     st.dictionaries(st.integers(1, 100), st.integers(1, 1000), min_size=1, max_size=12),
     st.integers(1, 300),

@@ -111,7 +111,7 @@ def configurations(draw: st.DrawFn) -> list[Resource]:
     return resources
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(configurations(), st.randoms(use_true_random=False))
 def test_consistent_and_independent_of_order(resources: list[Resource], random: object) -> None:
     compiled = compile_resources(resources, hostname="here")
@@ -124,7 +124,7 @@ def test_consistent_and_independent_of_order(resources: list[Resource], random: 
     assert again.findings == compiled.findings
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(configurations(), configurations(), st.randoms(use_true_random=False))
 def test_the_memory_of_other_compilations_changes_nothing(
     first: list[Resource], second: list[Resource], random: Random
@@ -140,7 +140,7 @@ def test_the_memory_of_other_compilations_changes_nothing(
         assert remembered.snapshot.version == without.snapshot.version
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(configurations())
 def test_priorities_begin_at_zero_without_gaps_and_terminating_ones_come_last(resources: list[Resource]) -> None:
     for assignment in compile_resources(resources, hostname="here").snapshot.assignments:

@@ -196,7 +196,7 @@ def configurations(draw: st.DrawFn) -> list[Resource]:
     return resources
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(configurations(), st.randoms(use_true_random=False))
 def test_consistent_and_independent_of_order(resources: list[Resource], random: object) -> None:
     compiled = compile_resources(resources)
@@ -209,7 +209,7 @@ def test_consistent_and_independent_of_order(resources: list[Resource], random: 
     assert again.findings == compiled.findings
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.tuples(*(ingresses(namespace, name) for namespace in ("default", "shop") for name in NAMES)))
 def test_requests_by_tls_meet_the_rules_that_plain_ones_meet(resources: tuple[Ingress, ...]) -> None:
     """A default certificate has every server name served, so that nothing but what serves it differs."""
@@ -225,7 +225,7 @@ def test_requests_by_tls_meet_the_rules_that_plain_ones_meet(resources: tuple[In
             assert len({name.partition("@")[0] for name in met}) <= 1, (host, path)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(configurations())
 def test_tables_are_used_and_sorted_and_backends_lead_somewhere_or_say_why(resources: list[Resource]) -> None:
     snapshot = compile_resources(resources).snapshot

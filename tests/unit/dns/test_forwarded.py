@@ -174,7 +174,7 @@ SEEDS = (
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     seed=st.sampled_from(SEEDS),
     changes=st.dictionaries(st.integers(2, 110), st.integers(0, 255), max_size=5),

@@ -117,7 +117,7 @@ damaged = st.builds(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(wire=st.binary(max_size=300) | damaged, tcp=st.booleans())
 @example(wire=header() + b"\x3f" + bytes(63) + b"\0\0\1\0\1", tcp=False)
 def test_any_bytes_give_a_question_or_a_refusal(wire: bytes, tcp: bool) -> None:

@@ -141,7 +141,7 @@ def test_a_large_answer_is_kept_once() -> None:
     assert len(orders(make_query("web", tcp=True), many(1000))) == 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(count=st.integers(0, 200), payload=st.integers(0, 4096), kind=st.sampled_from(["A", "AAAA"]))
 def test_an_answer_always_fits_and_can_be_read(count: int, payload: int, kind: str) -> None:
     message = read(make_query("web", kind, edns=0, payload=payload), many(count, kind=kind))

@@ -152,7 +152,7 @@ ANY_LISTENERS = st.lists(
 ADDRESSES = st.lists(st.fixed_dictionaries({}, optional={"type": TEXTS, "value": TEXTS}), max_size=3)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(spec=st.fixed_dictionaries({"listeners": ANY_LISTENERS}, optional={"addresses": ADDRESSES}))
 def test_any_gateway_gives_findings_or_a_resource(spec: object) -> None:
     document = {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "metadata": {"name": "x"}}

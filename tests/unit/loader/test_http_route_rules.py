@@ -295,7 +295,7 @@ RULES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     spec=st.fixed_dictionaries(
         {},

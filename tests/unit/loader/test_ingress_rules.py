@@ -110,7 +110,7 @@ RULES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     spec=st.fixed_dictionaries({}, optional={"rules": st.lists(RULES, max_size=2), "defaultBackend": BACKENDS}),
     annotations=st.dictionaries(TEXTS, TEXTS, max_size=2),

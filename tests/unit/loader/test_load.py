@@ -227,7 +227,7 @@ def test_ten_megabytes_of_nonsense_are_refused() -> None:
     assert errors_in(load_text(b"\x07garbage: [" * 1_000_000).findings)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=200))
 def test_any_bytes_give_findings_or_resources(data: bytes) -> None:
     load_text(data)
@@ -269,7 +269,7 @@ SNIPPETS = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(SNIPPETS, max_size=40).map("".join))
 def test_any_yaml_like_text_gives_findings_or_resources(text: str) -> None:
     load_text(text)
@@ -282,7 +282,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(kind=st.sampled_from(sorted({kind for _, kind in KINDS})), spec=VALUES)
 def test_any_document_of_a_known_kind_gives_findings_or_a_resource(kind: str, spec: object) -> None:
     api_version = {name: version for version, name in KINDS}[kind]

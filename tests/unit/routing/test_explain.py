@@ -139,7 +139,7 @@ def test_a_match_in_words() -> None:
     assert describe_match(exact("/a")) == "path = /a"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(TABLES, REQUESTS)
 def test_it_explains_what_the_router_does(table: RouteTable, request: PlainRequest) -> None:
     """The order of precedence here, the router's, and the model's are the same."""
@@ -157,7 +157,7 @@ def test_it_explains_what_the_router_does(table: RouteTable, request: PlainReque
     assert msgspec.json.decode(msgspec.json.encode(explanation), type=Explanation) == explanation
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(TABLES, REQUESTS)
 def test_who_loses_would_win_without_the_winner(table: RouteTable, request: PlainRequest) -> None:
     """The verdicts are in order of precedence: take the winners away one by one."""
@@ -174,7 +174,6 @@ def test_who_loses_would_win_without_the_winner(table: RouteTable, request: Plai
         table = msgspec.structs.replace(table, virtual_hosts=hosts)
 
 
-@settings(deadline=None)
 @given(TABLES, st.builds(PlainRequest, method=st.binary(), host=st.binary(), path=st.binary(), query=st.binary()))
 def test_any_request_is_explained(table: RouteTable, request: PlainRequest) -> None:
     for verdict in explain(table, request).verdicts:

@@ -86,7 +86,7 @@ def fill(table: RouteTable) -> Router[Rule]:
     return router
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(TABLES, st.lists(REQUESTS, min_size=1, max_size=5))
 def test_the_router_finds_what_the_specification_has(table: RouteTable, requests: list[PlainRequest]) -> None:
     router = fill(table)
@@ -95,7 +95,6 @@ def test_the_router_finds_what_the_specification_has(table: RouteTable, requests
         assert (None if found is None else (found.rule, found.match)) == expected(table, request)
 
 
-@settings(deadline=None)
 @given(
     TABLES,
     st.builds(

@@ -24,7 +24,7 @@ from meshproxy.snapshot.model import Assignment, Cluster, Endpoint
 from tests.support.http import OK, HTTPPlane
 from tests.unit.protocols.http1 import messages
 
-STEADY = settings(derandomize=True, deadline=None, database=None, max_examples=250)
+STEADY = settings(max_examples=250)
 NEXT = b"GET /next HTTP/1.1\r\nHost: next\r\nConnection: close\r\n\r\n"
 GET = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 POST = b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nX: y\r\n\r\nhello"

@@ -21,7 +21,7 @@ from meshproxy.protocols.http1.request import CHUNKED, RequestHead, parse_reques
 from meshproxy.protocols.http1.response import UNTIL_CLOSE, ResponseHead, parse_response
 from tests.unit.protocols.http1 import messages
 
-STEADY = settings(derandomize=True, deadline=None, database=None, max_examples=250)
+STEADY = settings(max_examples=250)
 BODY = b"hello world"
 CHUNKED_BODY = b"5\r\nhello\r\n6;a=b\r\n world\r\n0\r\nX: y\r\n\r\n"
 NEXT_REQUEST = b"GET /next HTTP/1.1\r\nHost: next\r\n\r\n"

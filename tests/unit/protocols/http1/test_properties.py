@@ -16,7 +16,7 @@ from meshproxy.protocols.http1.request import CHUNKED, RequestHead, parse_reques
 from meshproxy.protocols.http1.response import UNTIL_CLOSE, ResponseHead, parse_response
 from tests.unit.protocols.http1 import messages
 
-STEADY = settings(derandomize=True, deadline=None, database=None, max_examples=200)
+STEADY = settings(max_examples=200)
 
 
 STATUSES = {400, 413, 417, 426, 501, 505}
