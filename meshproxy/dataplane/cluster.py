@@ -51,6 +51,7 @@ class Cluster:
         share: float = 1.0,
     ) -> None:
         """`share` is this worker's part of what limits the proxy as a whole."""
+        self.name = config.name
         self._share = share
         self._random = random
         self._now = now
@@ -272,9 +273,9 @@ class Cluster:
         for upstream in self.upstreams.values():
             self._balancer_of(upstream).set_available(upstream, panic or upstream.healthy)
         if panic:
-            _log.warning("no endpoint of %s is healthy: using all of them", self.config.name)
+            _log.warning("no endpoint of %s is healthy: using all of them", self.name)
         else:
-            _log.info("an endpoint of %s is healthy again", self.config.name)
+            _log.info("an endpoint of %s is healthy again", self.name)
 
     def _balancer_of(self, upstream: Upstream) -> Balancer[Upstream]:
         for priority, balancer in self._levels:

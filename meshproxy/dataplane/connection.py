@@ -205,7 +205,7 @@ class Connection:
 
     def _counters_of_caller(self) -> CallerCounters:
         listener, name = self._listener, name_of(self._client[0], self.tls)
-        return listener.frontend.context.callers.of(name, listener.config.service, self._cluster.config.name)
+        return listener.frontend.context.callers.of(name, listener.config.service, self._cluster.name)
 
     def _connected(self, connected: socket.socket) -> None:
         tls = self._cluster.tls
@@ -333,7 +333,7 @@ class Connection:
             return
         ended = EndedConnection(
             listener=self._listener.config.name,
-            cluster=self._cluster.config.name,
+            cluster=self._cluster.name,
             endpoint=self.upstream.key if connected else "",
             port=self.upstream.sockaddr[1] if connected else 0,
             client=self._client[0],

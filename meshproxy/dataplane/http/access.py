@@ -55,7 +55,7 @@ def _request(
         seconds=seconds,
         listener=frontend.name,
         rule=rule.name if rule is not None else "",
-        cluster=cluster.config.name if cluster is not None else "",
+        cluster=cluster.name if cluster is not None else "",
         endpoint=exchange.endpoint,
         client=exchange.client_address,
         peer=client.facts.address,

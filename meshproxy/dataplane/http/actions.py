@@ -136,6 +136,6 @@ class RuleAction:
 
 def cluster_rule(cluster: Cluster, counters: RequestCounters) -> RuleAction:
     """What a listener does that has a cluster and no routes."""
-    name = cluster.config.name
+    name = cluster.name
     rule = Rule(name=name, route="", filters=NO_FILTERS, backends=(Backend(cluster=name),))
     return RuleAction(rule, {name: cluster}, lambda _: counters)

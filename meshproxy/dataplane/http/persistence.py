@@ -67,7 +67,7 @@ class Persistence:
 
         `secure`: the client came by TLS, and is to show a cookie by TLS only (GEP-1619).
         """
-        endpoint = endpoint_token(cluster.config.name, upstream.key)
+        endpoint = endpoint_token(cluster.name, upstream.key)
         now = int(wall)
         known = token is not None and token.endpoint == endpoint
         if known and self._config.idle_timeout is None:

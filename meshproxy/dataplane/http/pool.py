@@ -166,7 +166,7 @@ class Pool:
         upstreams = self.cluster.upstreams
         if self._tokens_of is not upstreams:  # a changed membership is another dictionary
             self._tokens_of = upstreams
-            self._tokens = {endpoint_token(self.cluster.config.name, key): key for key in upstreams}
+            self._tokens = {endpoint_token(self.cluster.name, key): key for key in upstreams}
         upstream = upstreams.get(self._tokens.get(token, ""))
         return upstream if upstream is not None and upstream.available and upstream.weight else None
 

@@ -196,15 +196,15 @@ class Trace:
         return TraceRecord(
             self.trace_id, self.parent_id, frontend.context.wall, exchange.started, seconds, _bounded(head.raw),
             exchange.status, exchange.flags, exchange.detail, frontend.name, rule.name if rule is not None else "",
-            cluster.config.name if cluster is not None else "", exchange.client_address, client.facts.address,
+            cluster.name if cluster is not None else "", exchange.client_address, client.facts.address,
             exchange.body.size, exchange.sent, exchange.request_id, self._tries, client.peer_port,
             client.facts.scheme_of(head), _scheme_of(cluster), _bounded(self._sent),
         )  # fmt: skip
 
 
 def _scheme_of(cluster: Cluster | None) -> str:
-    tls = cluster.config.tls if cluster is not None else None
-    return "https" if tls is not None and not tls.mesh else "http"
+    tls = cluster.tls if cluster is not None else None
+    return "https" if tls is not None and not tls.settings.mesh else "http"
 
 
 def _bounded(head: bytes) -> bytes:

@@ -27,6 +27,7 @@ MAX_SEND = 262144
 
 _scratch = bytearray(READ_AT_ONCE)
 _scratch_view = memoryview(_scratch)
+_record_view = _scratch_view[:RECORD]
 """Ciphertext on its way from a socket to a BIO: a worker has one thread, and nothing waits in it."""
 
 
@@ -112,7 +113,7 @@ class TLSStream:
 
     def recv(self, size: int, /) -> bytes:
         """As a socket's, but for `size` being of the ciphertext: a record more may come out of it."""
-        count = self._receive(_scratch_view[: max(size, RECORD)])
+        count = self._receive(_record_view if size <= RECORD else _scratch_view[:size])
         if count:
             self._incoming.write(_scratch_view[:count])
             return self._decrypt()
