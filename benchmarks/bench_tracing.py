@@ -1,8 +1,10 @@
-"""What tracing costs: ``python -m benchmarks.bench_tracing [--rounds N] [--seconds S]``.
+"""What tracing costs: ``python -m benchmarks.bench_tracing [--starts N] [--rounds N] [--seconds S]``.
 
-The same proxy without tracing, with 1 % and with all of the requests recorded, in turns: the CPU time of its worker
-for a small request, and its requests a second. The worker shares its core with a program that counts on and on, so that
-it is busy whenever it runs; the collector, the load and the supervisor have the other core, and time to spare.
+The same proxy, which sends metrics in any case, without tracing, with 1 % and with all of the requests recorded, in
+turns: the CPU time of its worker for a small request, and its requests a second. The worker shares its core with a
+program that counts on and on, so that it is busy whenever it runs; the collector, the load and the supervisor have the
+other core, and time to spare. One process can be slower than another for all of its life, by more than tracing costs:
+so they are started anew several times.
 """
 
 from __future__ import annotations
@@ -26,8 +28,8 @@ SHARES = {"off": None, "1 %": 1, "100 %": 100}
 _TELEMETRY = """\
   telemetry:
     otlp: {{endpoint: "http://127.0.0.1:{port}"}}
-    tracing: {{samplePercent: {share}}}
 """
+_TRACING = "    tracing: {{samplePercent: {share}}}\n"
 _COLLECTOR = """\
 from aiohttp import web
 async def take(request):
@@ -42,8 +44,9 @@ web.run_app(app, host="127.0.0.1", port={port}, access_log=None, print=None)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the medians of the ratios within a round."""
     parser = argparse.ArgumentParser(description="what tracing costs")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
+    parser.add_argument("--starts", type=int, default=6, help="of the proxies, each with as many rounds")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
     options = parser.parse_args(arguments)
     if not can_measure():
         return 2
@@ -55,8 +58,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             collector.wait_for_port(("127.0.0.1", port))
             chosen = [Peer(name, partial(_start, share=share, port=port)) for name, share in SHARES.items()]
-            with running(directory, chosen) as (proxies, _):
-                rounds = [dict(_round(proxies, number, directory, options.seconds)) for number in range(options.rounds)]
+            rounds = []
+            for start in range(options.starts):
+                place = directory / str(start)
+                place.mkdir()
+                with running(place, chosen) as (proxies, _):
+                    for proxy in proxies:
+                        check(proxy)
+                    numbers = range(start, start + options.rounds)
+                    rounds += [dict(_round(proxies, number, place, options.seconds)) for number in numbers]
         finally:
             collector.stop()
             rival.stop()
@@ -68,7 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _start(directory: Path, backends: Sequence[Address], share: int | None, port: int) -> Proxy:
-    telemetry = _TELEMETRY.format(share=share, port=port) if share is not None else ""
+    tracing = _TRACING.format(share=share) if share is not None else ""
+    telemetry = _TELEMETRY.format(port=port) + tracing
     return peers_l7.start_meshproxy(directory, backends, spec=telemetry)
 
 
@@ -79,8 +90,6 @@ def _round(
     names = dict(zip((id(proxy) for proxy in proxies), SHARES, strict=True))
     small = LOADS[0]
     for proxy in in_turns(proxies, number):
-        if not number:
-            check(proxy)
         before = _worker_seconds(proxy)
         sample = measure(small, proxy, directory, seconds)
         cpu_us = (_worker_seconds(proxy) - before) / (sample.rate * max(1, round(seconds))) * 1e6
