@@ -10,6 +10,10 @@ from meshproxy.base.addresses import SocketAddress
 from tests.integration.addresses import BACKENDS, free_address
 
 
+_TURNS = 5
+"""Turns of the loop, more than a connection takes from its accept to `Backend._serve`: nobody else could close it."""
+
+
 class Backend:
     """A TCP server. `silent` ones never say their name."""
 
@@ -38,6 +42,8 @@ class Backend:
         if self._server is None:
             return
         self._server.close()
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
         for writer in tuple(self._writers):
             writer.transport.abort()
         await self._server.wait_closed()
