@@ -9,7 +9,6 @@ from typing import Self
 from meshproxy.base.addresses import SocketAddress
 from tests.integration.addresses import BACKENDS, free_address
 
-
 _TURNS = 5
 """Turns of the loop, more than a connection takes from its accept to `Backend._serve`: nobody else could close it."""
 
