@@ -25,6 +25,16 @@ def _apply(plane: TLSPlane, snapshot: Snapshot) -> None:
     plane.apply_snapshot(snapshot)
 
 
+def _be_mesh_port(plane: TLSPlane, protocol: Protocol) -> None:
+    """Its one listener ends mutual TLS, and has an authorization for its one local service."""
+    (listener,) = plane.snapshot.listeners
+    chain = FilterChain(
+        name="s", server_names=("s",), tls=MESH, cluster="c0", protocol=protocol, authorization=WEB_ONLY.name
+    )
+    listeners = (msgspec.structs.replace(listener, chains=(chain,), authorization=""),)
+    _apply(plane, msgspec.structs.replace(plane.snapshot, listeners=listeners))
+
+
 @pytest.mark.parametrize(
     ("role", "own", "status"),
     [
@@ -52,12 +62,7 @@ async def test_a_peer_calls_as_its_certificate_says(
 ) -> None:
     plane.put(identity(plane.ca, "s"))
     plane.route(origins=(await make_origin(),), authorization=WEB_ONLY)
-    (listener,) = plane.snapshot.listeners
-    chain = FilterChain(
-        name="s", server_names=("s",), tls=MESH, cluster="c0", protocol=Protocol.HTTP, authorization=WEB_ONLY.name
-    )
-    listeners = (msgspec.structs.replace(listener, chains=(chain,), authorization=""),)
-    _apply(plane, msgspec.structs.replace(plane.snapshot, listeners=listeners))
+    _be_mesh_port(plane, Protocol.HTTP)
     client = await plane.secure("s", plane.client_context(plane.ca.issue(service_account(name))))
     assert (await client.get()).status == status
 
@@ -68,12 +73,7 @@ async def test_a_peers_connection_ends_where_the_authorization_says_so(
     """The mesh port has an authorization for each local service, and none of its own."""
     plane.put(identity(plane.ca, "s"))
     plane.route(origins=(await make_origin(),), authorization=WEB_ONLY)
-    (listener,) = plane.snapshot.listeners
-    chain = FilterChain(
-        name="s", server_names=("s",), tls=MESH, cluster="c0", protocol=Protocol.TCP, authorization=WEB_ONLY.name
-    )
-    listeners = (msgspec.structs.replace(listener, chains=(chain,), authorization=""),)
-    _apply(plane, msgspec.structs.replace(plane.snapshot, listeners=listeners))
+    _be_mesh_port(plane, Protocol.TCP)
     client = await plane.secure("s", plane.client_context(plane.ca.issue(service_account("web"))))
     assert (await client.get()).status == 200
     nobody = Authorization(name=WEB_ONLY.name, restricted=True, closes_connections=True)
