@@ -13,14 +13,25 @@ from meshproxy.cli.manifests import read_manifests
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, type=click.Path(allow_dash=True), metavar="PATH…")
+@click.argument("paths", nargs=-1, type=click.Path(allow_dash=True), metavar="PATH…")
+@click.option(
+    "-c",
+    "--config",
+    "config",
+    multiple=True,
+    type=click.Path(allow_dash=True),
+    metavar="PATH",
+    help="The same as PATH, for those who come from `run`.",
+)
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def command(paths: tuple[str, ...], output: str) -> None:
+def command(paths: tuple[str, ...], config: tuple[str, ...], output: str) -> None:
     """Check manifests as `run` would, and say everything that is wrong with them.
 
     PATH is a file, a directory, or - for standard input. Exit status 1 when anything is an error.
     """
-    texts, resources, findings, *_ = read_manifests(paths)
+    if not (paths or config):
+        raise click.UsageError("Missing argument 'PATH…': what is to be checked?")
+    texts, resources, findings, *_ = read_manifests((*paths, *config))
     errors = errors_in(findings)
     if output == "json":
         click.echo(json.dumps([json.loads(msgspec.json.encode(finding)) for finding in findings], indent=2))

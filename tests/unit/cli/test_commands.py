@@ -267,8 +267,9 @@ GOOD = "apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {ports: [{port
 def test_validate(tmp_path: Path) -> None:
     path = tmp_path / "m.yaml"
     path.write_text(GOOD)
-    result = CliRunner().invoke(main, ["validate", str(tmp_path)])
-    assert (result.exit_code, result.output) == (0, "valid: 1 resource in 1 file\n")
+    for arguments in ([str(tmp_path)], ["-c", str(tmp_path)]):
+        result = CliRunner().invoke(main, ["validate", *arguments])
+        assert (result.exit_code, result.output) == (0, "valid: 1 resource in 1 file\n")
     path.write_text(GOOD.replace("port: 80", "prt: 80"))
     result = CliRunner().invoke(main, ["validate", str(path)])
     assert result.exit_code == 1
